@@ -1,0 +1,73 @@
+"""What commands print: one JSON object on stdout for machines, plain lines for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from overread.dicom.export import Written
+from overread.domain.finding import Finding
+from overread.domain.geometry import Floats
+from overread.domain.study import Stack
+
+
+def emit(answer: dict[str, Any]) -> None:
+    """Print one JSON object."""
+    json.dump(answer, sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def say(*lines: str) -> None:
+    """Print lines for people."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def numbers(values: Iterable[float], digits: int = 6) -> list[float]:
+    """Plain floats, rounded."""
+    return [round(float(value), digits) for value in values]
+
+
+def finding_answer(finding: Finding, stack: Stack) -> dict[str, Any]:
+    """A finding as machine-readable answers give it; `box_mm` are the LPS corners of the voxels' outer edges."""
+    measures = finding.measures
+    return {
+        "id": finding.id,
+        "kind": finding.kind,
+        "label": finding.label,
+        "code": {
+            "value": finding.concept.value,
+            "scheme": finding.concept.scheme,
+            "meaning": finding.concept.meaning,
+        },
+        "score": finding.score,
+        "volume_ml": measures.volume_ml if measures else None,
+        "axes_mm": [measures.long_axis_mm, measures.short_axis_mm] if measures else None,
+        "box_mm": box_mm(finding, stack) if stack.grid.oriented else None,
+        "status": finding.status.value,
+    }
+
+
+def files_answer(written: Iterable[Written]) -> list[dict[str, str]]:
+    """Exported files as machine-readable answers give them."""
+    return [{"path": str(w.path), "kind": w.kind, "sop_instance_uid": w.sop_instance_uid} for w in written]
+
+
+def box_mm(finding: Finding, stack: Stack) -> list[list[float]]:
+    """The smallest LPS-aligned box around a finding's voxels, [[x, y, z] lowest, [x, y, z] highest], mm."""
+    start = [at - 0.5 for at in finding.mask.start]
+    stop = [at + size - 0.5 for at, size in zip(finding.mask.start, finding.mask.extent, strict=True)]
+    corners: Floats = stack.grid.to_lps(
+        [[k, j, i] for k in (start[0], stop[0]) for j in (start[1], stop[1]) for i in (start[2], stop[2])]
+    )
+    return [numbers(corners.min(axis=0), 3), numbers(corners.max(axis=0), 3)]
+
+
+def write_json(path: Path, answer: dict[str, Any]) -> None:
+    """Write a JSON file at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(answer, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    partial.replace(path)

@@ -1,0 +1,58 @@
+"""`overread bench`: how fast it is here, against named peers in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from overread import __version__
+from overread.commands.answers import emit, say
+from overread.commands.benchmarks.loading import first_slice, series_load
+from overread.commands.benchmarks.model import slice_model
+from overread.commands.benchmarks.rows import Row, table
+from overread.commands.benchmarks.window import scroll, ui_stall
+from overread.domain.errors import UserError
+from overread.infer.runtime import gpus, installed
+
+BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
+    "series-load": series_load,
+    "first-slice": first_slice,
+    "slice-model": slice_model,
+    "scroll": scroll,
+    "ui-stall": ui_stall,
+}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    parser.add_argument("name", nargs="*", help=f"which; all of {', '.join(BENCHMARKS)} by default")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print."""
+    unknown = [name for name in arguments.name if name not in BENCHMARKS]
+    if unknown:
+        raise UserError(f"There is no benchmark {unknown[0]}.", f"There are {', '.join(BENCHMARKS)}.")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="overread-bench-") as scratch:
+        for name in arguments.name or BENCHMARKS:
+            rows.extend(BENCHMARKS[name](Path(scratch)))
+    machine = {
+        "overread": __version__,
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "gpus": gpus(),
+        "engines": installed(),
+        "python": platform.python_version(),
+    }
+    if arguments.json:
+        emit({"machine": machine, "rows": [row.answer() for row in rows]})
+    else:
+        say(f"{machine['cores']} cores, {machine['platform']}, {machine['engines']}", *table(rows))
+    return 0

@@ -1,0 +1,126 @@
+"""`overread doctor`: what serves here, and why not more."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from overread import __version__, paths
+from overread.commands.answers import emit, say
+from overread.commands.engine import models
+from overread.domain.errors import UserError
+from overread.infer.backends import CHAIN, Chain
+from overread.infer.detector import OnnxDetector
+from overread.infer.runtime import gpus, installed, trouble
+from overread.session.plugins import load_plugins
+
+# What to do about a link of the chain that is not there.
+_FIXES = {
+    "TensorrtExecutionProvider": "needs an NVIDIA GPU, its driver, and overread[gpu] with TensorRT 10",
+    "CUDAExecutionProvider": "needs an NVIDIA GPU, its driver, and overread[gpu]",
+    "CPUExecutionProvider": "comes with every ONNX Runtime: install overread[cpu]",
+}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at everything and say what was found. Status 3 where some model cannot run at all."""
+    answer = examine()
+    if arguments.json:
+        emit(answer)
+    else:
+        _print(answer)
+    return 0 if all(model["serves"] for model in answer["models"]) and answer["models"] else 3
+
+
+def examine() -> dict[str, Any]:
+    """Everything that decides what serves."""
+    wrong = trouble()
+    return {
+        "overread": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "gpus": gpus(),
+        "engines": installed(),
+        "engine_trouble": str(wrong) if wrong else "",
+        "providers": sorted(_providers()),
+        "display": _display(),
+        "libraries": {name: version(name) for name in ("PySide6_Essentials", "pydicom", "highdicom", "SimpleITK")},
+        "folders": {
+            "settings": {"path": str(paths.config()), "writable": _writable(paths.config())},
+            "journals": {"path": str(paths.data()), "writable": _writable(paths.data())},
+        },
+        "plugins": [
+            {"name": p.name, "package": p.package, "detectors": [d.id for d in p.detectors], "error": p.error}
+            for p in load_plugins()
+        ],
+        "models": [_model(detector) for detector in models()],
+    }
+
+
+def _providers() -> frozenset[str]:
+    try:
+        return Chain().built_in
+    except UserError:
+        return frozenset()
+
+
+def _model(detector: OnnxDetector) -> dict[str, Any]:
+    chain = Chain()
+    links: list[dict[str, Any]] = []
+    serves = ""
+    try:
+        for candidate in CHAIN:
+            verdict, _ = chain.judged(detector.spec, candidate)
+            fix = _FIXES[candidate.provider] if not verdict.passed else ""
+            links.append({"backend": candidate.name, "precision": candidate.precision, "why": verdict.why, "fix": fix})
+            if verdict.passed and not serves:
+                serves = f"{candidate.name} {candidate.precision}"
+    except UserError as error:
+        links.append({"backend": "", "precision": "", "why": error.title, "fix": error.hint})
+    return {"id": detector.id, "version": detector.version, "serves": serves, "links": links}
+
+
+def _display() -> str:
+    if sys.platform.startswith("linux"):
+        return os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or "none: “overread infer” works without"
+    return "the desktop"
+
+
+def _writable(folder: Path) -> bool:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return os.access(there, os.W_OK)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    engines = ", ".join(f"{name} {number}" for name, number in answer["engines"].items())
+    say(
+        f"Overread {answer['overread']} · Python {answer['python']} · {answer['platform']} · {answer['cores']} cores",
+        f"GPU: {', '.join(answer['gpus']) or 'no NVIDIA driver answers'}",
+        f"Engine: {engines or 'none'} ({', '.join(answer['providers'])})",
+    )
+    if answer["engine_trouble"]:
+        say(f"  ⚠ {answer['engine_trouble']}")
+    say(f"Display: {answer['display']}")
+    for name, folder in answer["folders"].items():
+        say(f"{name.capitalize()}: {folder['path']}{'' if folder['writable'] else '  ⚠ cannot be written'}")
+    for plugin in answer["plugins"]:
+        say(f"Plug-in {plugin['name']} ({plugin['package']}): {plugin['error'] or ', '.join(plugin['detectors'])}")
+    for model in answer["models"]:
+        say(f"Model {model['id']} {model['version']}: {model['serves'] or '⚠ nothing serves it'}")
+        for link in model["links"]:
+            if link["why"]:
+                say(f"  {link['backend']} {link['precision']} does not serve: {link['why']} ({link['fix']})")
+    if not answer["models"]:
+        say("No model is installed.")
+    say("Not for clinical use.")

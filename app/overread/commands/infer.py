@@ -1,0 +1,101 @@
+"""`overread infer`: the main job without a window."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from overread.commands.answers import emit, files_answer, finding_answer, say, write_json
+from overread.commands.engine import detectors
+from overread.dicom.scan import scanned
+from overread.domain.errors import UserError
+from overread.domain.finding import Findings, Reader
+from overread.domain.ports import Detector
+from overread.infer.detector import OnnxDetector
+from overread.session.reading import Outcome, accept_all, choose, deliver, read
+from overread.session.settings import Settings
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    parser.add_argument("path", nargs="+", type=Path, help="file, folder, zip or DICOMDIR")
+    parser.add_argument("--model", required=True, metavar="ID", help="a model or a plug-in's detector")
+    parser.add_argument("--series", default="", metavar="UID", help="which series, where several fit")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where findings.json and DICOM go")
+    parser.add_argument("--accept", action="store_true", help="accept every proposal and write SEG and SR")
+    parser.add_argument("--reader", default="", metavar="NAME", help="who accepts")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read one series and print what was found."""
+    available = {detector.id: detector for detector in detectors()}
+    detector = available.get(arguments.model)
+    if detector is None:
+        names = ", ".join(available) or "none"
+        raise UserError(f"There is no model {arguments.model}.", f"Installed: {names}.")
+    reader = Reader(arguments.reader or Settings().reader or "Unnamed reader")
+    with tempfile.TemporaryDirectory(prefix="overread-") as scratch:
+        stack = choose(scanned(tuple(arguments.path), Path(scratch)), detector, arguments.series)
+        outcome = read(stack, detector)
+        findings = accept_all(outcome.findings, reader) if arguments.accept else outcome.findings
+        answer = _answer(detector, outcome, findings)
+        written = deliver(stack, findings, arguments.out, reader)
+    answer["files"] = files_answer(written)
+    try:
+        write_json(arguments.out / "findings.json", answer)
+    except OSError as error:
+        for item in written:
+            item.path.unlink(missing_ok=True)
+        raise UserError(f"{arguments.out} cannot be written: {error.strerror}.", "Choose another folder.") from error
+    if arguments.json:
+        emit(answer)
+    else:
+        _print(answer, outcome)
+    return 0
+
+
+def _answer(detector: Detector, outcome: Outcome, findings: Findings) -> dict[str, Any]:
+    model: dict[str, Any] = {"id": detector.id, "version": detector.version, "sha256": None}
+    backend: dict[str, Any] = {"name": "plug-in", "precision": None, "why": ""}
+    if isinstance(detector, OnnxDetector) and detector.served is not None:
+        served = detector.served
+        model["sha256"] = detector.spec.sha256
+        model["use"] = detector.spec.use
+        backend = {"name": served.backend.name, "precision": served.backend.precision, "why": served.why}
+    return {
+        "model": model,
+        "backend": backend,
+        "ms": {
+            "load": round(outcome.load_ms, 2),
+            **{stage: round(sum(getattr(t, stage) for t in outcome.timings), 2) for stage in ("pre", "run", "post")},
+            "total": round(outcome.total_ms, 2),
+        },
+        "ms_per_slice": round(statistics.median(t.total for t in outcome.timings), 2) if outcome.timings else None,
+        "series_uid": outcome.stack.identity.series_uid,
+        "findings": [finding_answer(finding, outcome.stack) for finding in findings],
+        "files": [],
+        "notice": "Not for clinical use.",
+    }
+
+
+def _print(answer: dict[str, Any], outcome: Outcome) -> None:
+    backend = answer["backend"]
+    who = outcome.stack.identity
+    model = answer["model"]
+    say(
+        f"{model['id']} {model['version']} on {backend['name']} {backend['precision'] or ''}".strip(),
+        f"{who.display_name} · {who.patient_id} · {who.modality} {who.series_description}",
+    )
+    if not answer["findings"]:
+        say("Looked, found nothing.")
+    for number, finding in enumerate(answer["findings"], start=1):
+        size = f"{finding['volume_ml']:.1f} ml, {finding['axes_mm'][0]:.0f} × {finding['axes_mm'][1]:.0f} mm"
+        score = "" if finding["score"] is None else f", score {finding['score']:.2f}"
+        say(f"  {number}. {finding['label']}: {size}{score}, {finding['status']}")
+    for item in answer["files"]:
+        say(f"  {item['kind']}: {item['path']}")
+    say(f"{answer['ms']['total']:.0f} ms in all. Not for clinical use.")

@@ -1,0 +1,108 @@
+"""`overread models`: what is installed, what it says of itself, whether it still does what it did."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from overread.commands.answers import emit, say
+from overread.commands.engine import models
+from overread.domain.errors import UserError
+from overread.infer.backends import CHAIN, Chain, Verdict
+from overread.infer.detector import OnnxDetector
+from overread.infer.manifest import ModelSpec
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    parser.add_argument("what", choices=["list", "show", "check"], help="list all, show one, or run self-tests")
+    parser.add_argument("id", nargs="?", default="", help="which model")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, show or check."""
+    installed = models()
+    if arguments.id:
+        installed = [detector for detector in installed if detector.id == arguments.id]
+        if not installed:
+            raise UserError(f"There is no model {arguments.id}.", "“overread models list” names those there are.")
+    if arguments.what == "list":
+        return _list(installed, arguments.json)
+    if arguments.what == "show":
+        if not arguments.id:
+            raise UserError("Which model?", "“overread models show ID”.")
+        return _show(installed[0].spec, arguments.json)
+    return _check(installed, arguments.json)
+
+
+def described(spec: ModelSpec) -> dict[str, Any]:
+    """A model in plain values."""
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "version": spec.version,
+        "summary": spec.summary,
+        "task": spec.task,
+        "dimensions": spec.dimensions,
+        "sha256": spec.sha256,
+        "use": spec.use,
+        "licence": dict(spec.licence),
+        "labels": [
+            {"label": o.label, "code": o.concept.value, "scheme": o.concept.scheme, "threshold": o.threshold}
+            for o in spec.outputs
+        ],
+        "results": dict(spec.results),
+        "folder": str(spec.folder),
+    }
+
+
+def _list(installed: list[OnnxDetector], as_json: bool) -> int:
+    if as_json:
+        emit({"models": [described(detector.spec) for detector in installed]})
+        return 0
+    for detector in installed:
+        say(f"{detector.id} {detector.version} · {detector.spec.summary}", f"  {detector.spec.use}")
+    return 0
+
+
+def _show(spec: ModelSpec, as_json: bool) -> int:
+    if as_json:
+        emit({"model": described(spec)})
+        return 0
+    for name, value in described(spec).items():
+        say(f"{name}: {value}")
+    card = spec.folder / "CARD.md"
+    if card.exists():
+        say("", card.read_text("utf-8").rstrip())
+    return 0
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "backend": verdict.candidate.name,
+        "precision": verdict.candidate.precision,
+        "passed": verdict.passed,
+        "why": verdict.why,
+        "error": verdict.error,
+        "ms_per_slice": None if verdict.milliseconds is None else round(verdict.milliseconds, 2),
+    }
+
+
+def _check(installed: list[OnnxDetector], as_json: bool) -> int:
+    chain, served = Chain(), True
+    answer: list[dict[str, Any]] = []
+    for detector in installed:
+        verdicts = [chain.judged(detector.spec, candidate)[0] for candidate in CHAIN]
+        served = served and any(verdict.passed for verdict in verdicts)
+        answer.append({"id": detector.id, "version": detector.version, "backends": [_verdict(v) for v in verdicts]})
+    if as_json:
+        emit({"models": answer})
+    else:
+        for model in answer:
+            say(f"{model['id']} {model['version']}")
+            for entry in model["backends"]:
+                mark = "passes" if entry["passed"] else "does not serve"
+                detail = f"off by {entry['error']:.2g}, {entry['ms_per_slice']} ms" if entry["passed"] else entry["why"]
+                say(f"  {entry['backend']} {entry['precision']}: {mark} ({detail})")
+    return 0 if served else 3

@@ -1,0 +1,142 @@
+"""The self-check: nothing leaves before it was read back from disk and found to say what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom import Dataset
+
+from overread.dicom.source import SHARED, SourceHeaders
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding
+
+_VOLUME, _LONG, _SHORT = "118565006", "103339001", "103340004"
+_PLACE_MM = 1e-3
+
+
+class _Wrong(Exception):
+    """What does not agree."""
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise _Wrong(what)
+
+
+def check(files: Sequence[Path], headers: SourceHeaders, findings: Sequence[Finding]) -> None:
+    """Read the files back and compare them with the findings and their source.
+
+    UserError naming the object and the reason where anything differs.
+    """
+    segmentations: dict[str, Dataset] = {}
+    for path in files:
+        try:
+            written = pydicom.dcmread(path)
+            _identity(written, headers)
+            if written.Modality == "SEG":
+                _segmentation(written, headers, findings)
+                segmentations[str(written.SOPInstanceUID)] = written
+            else:
+                _report(written, headers, findings, segmentations)
+        except _Wrong as wrong:
+            raise UserError(f"{path.name} failed the check before export: {wrong}.", "Nothing was exported.") from wrong
+        except Exception as error:
+            raise UserError(
+                f"{path.name} failed the check before export: it cannot be read back ({type(error).__name__}).",
+                "Nothing was exported.",
+            ) from error
+
+
+def _identity(written: Dataset, headers: SourceHeaders) -> None:
+    for keyword in SHARED:
+        _require(written.get(keyword, "") == headers.first.get(keyword, ""), f"{keyword} differs from the source")
+    series = {str(image.SeriesInstanceUID) for image in headers.images}
+    _require(str(written.SeriesInstanceUID) not in series, "it would join the source's own series")
+
+
+def _segmentation(written: Dataset, headers: SourceHeaders, findings: Sequence[Finding]) -> None:
+    stack = headers.stack
+    source_frame = headers.first.get("FrameOfReferenceUID")
+    _require(written.FrameOfReferenceUID == source_frame, "another frame of reference")
+    _require(len(written.SegmentSequence) == len(findings), "another number of segments")
+    shared = written.SharedFunctionalGroupsSequence[0]
+    cosines = [float(value) for value in shared.PlaneOrientationSequence[0].ImageOrientationPatient]
+    expected = np.concatenate([stack.grid.directions[:, 2], stack.grid.directions[:, 1]])
+    _require(bool(np.abs(np.array(cosines) - expected).max() < 1e-4), "another orientation")
+    spacing = [float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing]
+    _require(bool(np.allclose(spacing, stack.grid.spacing[1:], rtol=1e-4)), "another pixel spacing")
+    place = {(frame.sop_instance_uid, frame.index): k for k, frame in enumerate(stack.frames)}
+    where = headers.positions()
+    pixels = written.pixel_array.reshape(-1, written.Rows, written.Columns)
+    volumes = np.zeros((len(findings), *stack.grid.shape), np.bool_)
+    seen: set[tuple[int, int]] = set()
+    for pixel, group in zip(pixels, written.PerFrameFunctionalGroupsSequence, strict=True):
+        segment = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1
+        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        index = int(source.get("ReferencedFrameNumber", 1)) - 1
+        k = place.get((str(source.ReferencedSOPInstanceUID), index))
+        _require(k is not None, "a frame refers to an image that is not in the series")
+        assert k is not None
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+        _require(bool(np.abs(position - where[k]).max() < _PLACE_MM), "a frame lies in another place than its image")
+        _require((segment, k) not in seen, "a frame is there twice")
+        seen.add((segment, k))
+        volumes[segment, k] = pixel > 0
+    _require(len(seen) == len(findings) * stack.grid.shape[0], "frames are missing")
+    for segment, finding in enumerate(findings):
+        _require(np.array_equal(volumes[segment], finding.mask.voxels), f"voxels of segment {segment + 1} differ")
+        tracked = written.SegmentSequence[segment].get("TrackingUID")
+        _require(tracked == finding.id, f"segment {segment + 1} lost its tracking UID")
+
+
+def _report(
+    written: Dataset, headers: SourceHeaders, findings: Sequence[Finding], segmentations: dict[str, Dataset]
+) -> None:
+    evidence = set(_evidence(written))
+    for image in headers.images:
+        _require(str(image.SOPInstanceUID) in evidence, "an image it speaks of is not in its evidence")
+    groups = [item for item in _walk(written) if _code(item) == "125007"]
+    _require(len(groups) == len(findings), "another number of measurement groups")
+    for group, finding in zip(groups, findings, strict=True):
+        inner = list(_walk(group))
+        uids = [str(item.UID) for item in inner if item.ValueType == "UIDREF" and _code(item) == "112040"]
+        _require(finding.id in uids, "a group lost its tracking UID")
+        for item in inner:
+            if item.ValueType == "IMAGE" and _code(item) == "121191":
+                target = segmentations.get(str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID))
+                _require(target is not None, "a group refers to a segmentation that is not there")
+        numbers = {_code(item): _value(item) for item in inner if item.ValueType == "NUM"}
+        measures = finding.measures
+        if measures is not None:
+            for code, value in (
+                (_VOLUME, measures.volume_ml),
+                (_LONG, measures.long_axis_mm),
+                (_SHORT, measures.short_axis_mm),
+            ):
+                written_value = numbers.get(code)
+                _require(written_value is not None and abs(written_value - value) < 1e-9, "a measured value differs")
+
+
+def _evidence(written: Dataset) -> Iterator[str]:
+    for study in written.CurrentRequestedProcedureEvidenceSequence:
+        for series in study.ReferencedSeriesSequence:
+            for instance in series.ReferencedSOPSequence:
+                yield str(instance.ReferencedSOPInstanceUID)
+
+
+def _walk(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from _walk(child)
+
+
+def _code(item: Dataset) -> str:
+    name = item.get("ConceptNameCodeSequence")
+    return str(name[0].CodeValue) if name else ""
+
+
+def _value(item: Dataset) -> float:
+    return float(item.MeasuredValueSequence[0].NumericValue)

@@ -1,0 +1,93 @@
+"""Findings → files, all of them or none."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset
+
+from overread.dicom.check import check
+from overread.dicom.source import SourceHeaders, source_headers
+from overread.dicom.write_seg import write_seg
+from overread.dicom.write_sr import write_sr
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding, Reader
+from overread.domain.study import Stack
+
+# Far above what scanners use, so that derived series sort behind the images.
+_SERIES_NUMBERS = 9000
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was put in place."""
+
+    path: Path
+    kind: str
+    sop_instance_uid: str
+
+
+def export(stack: Stack, findings: Sequence[Finding], folder: Path, reader: Reader) -> tuple[Written, ...]:
+    """Write what a reader accepted on one stack as SEG and SR, check it, and put it into `folder` in one go.
+
+    UserError where there is nothing to export, the stack cannot carry a SEG, the check fails or the disk does;
+    nothing is left behind then.
+    """
+    leaving = [finding for finding in findings if finding.status.leaves and finding.mask]
+    if not leaving:
+        raise UserError("There is nothing to export.", "Accept or edit a finding first.")
+    if not stack.grid.oriented:
+        raise UserError("This image has no place in the patient, so no segmentation can refer to it.")
+    if not all(frame.sop_instance_uid for frame in stack.frames):
+        raise UserError("These images carry no SOP Instance UID, so nothing can refer to them.")
+    headers = source_headers(stack)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
+            written = _write(stack, headers, leaving, Path(partial), reader)
+            check([item.path for item in written], headers, leaving)
+            return _put_in_place(written, folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written: {error.strerror or error}.", "Choose another folder or free some space."
+        ) from error
+
+
+def _write(
+    stack: Stack, headers: SourceHeaders, findings: list[Finding], folder: Path, reader: Reader
+) -> list[Written]:
+    number = _SERIES_NUMBERS + 2 * ((stack.identity.series_number or 0) % 400)
+    with warnings.catch_warnings():
+        # highdicom frowns on names of one component; the patient's is copied as it is all the same.
+        warnings.filterwarnings("ignore", message="The string .* is unlikely to represent the intended person name")
+        segmentation = write_seg(stack, headers, findings, reader, number)
+        report = write_sr(stack, headers, findings, segmentation, reader, number + 1)
+    return [_save(segmentation, "SEG", stack, folder), _save(report, "SR", stack, folder)]
+
+
+def _save(dataset: Dataset, kind: str, stack: Stack, folder: Path) -> Written:
+    name = re.sub(r"[^A-Za-z0-9]+", "-", stack.identity.series_description).strip("-") or "series"
+    uid = str(dataset.SOPInstanceUID)
+    path = folder / f"{kind}_{stack.identity.series_number or 0:03d}_{name[:40]}_{uid[-8:]}.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    return Written(path, kind, uid)
+
+
+def _put_in_place(written: Sequence[Written], folder: Path) -> tuple[Written, ...]:
+    """Move the files; if one cannot be moved, those already there are taken back."""
+    placed: list[Written] = []
+    try:
+        for item in written:
+            target = folder / item.path.name
+            item.path.replace(target)
+            placed.append(Written(target, item.kind, item.sop_instance_uid))
+    except OSError:
+        for item in placed:
+            item.path.unlink(missing_ok=True)
+        raise
+    return tuple(placed)

@@ -1,0 +1,105 @@
+"""Accepted findings of one stack → a DICOM Segmentation (PS3.3 A.51), BINARY, on the stack's own frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import highdicom as hd
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from overread import __version__
+from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
+from overread.domain.finding import Code, Finding, ModelSource, Reader, Status
+from overread.domain.study import Stack
+
+MANUFACTURER = "Overread"
+MODEL_NAME = "Overread (not for clinical use)"
+
+
+def concept(code: Code) -> CodedConcept:
+    """A coded concept in highdicom's form."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def algorithm_name(model: ModelSource) -> str:
+    """The model's name in every object that leaves: id, and the hash that tells its weights from all others."""
+    return f"{model.id} sha256:{model.sha256[:12]}" if model.sha256 else model.id
+
+
+def _algorithm(finding: Finding) -> tuple[SegmentAlgorithmTypeValues, hd.AlgorithmIdentificationSequence | None]:
+    if finding.model is None:
+        return SegmentAlgorithmTypeValues.MANUAL, None
+    identification = hd.AlgorithmIdentificationSequence(
+        name=algorithm_name(finding.model),
+        family=codes.DCM.ArtificialIntelligence,
+        version=finding.model.version,
+        source=MANUFACTURER,
+        parameters={"backend": finding.model.backend, "sha256": finding.model.sha256} if finding.model.sha256 else None,
+    )
+    if finding.status is Status.EDITED:
+        return SegmentAlgorithmTypeValues.SEMIAUTOMATIC, identification
+    return SegmentAlgorithmTypeValues.AUTOMATIC, identification
+
+
+def _description(number: int, finding: Finding) -> SegmentDescription:
+    algorithm_type, identification = _algorithm(finding)
+    red, green, blue = (int(finding.colour[at : at + 2], 16) for at in (1, 3, 5))
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=finding.title[:64],
+        segmented_property_category=concept(finding.category),
+        segmented_property_type=concept(finding.concept),
+        algorithm_type=algorithm_type,
+        algorithm_identification=identification,
+        tracking_uid=finding.id,
+        tracking_id=tracking_id(finding),
+        anatomic_regions=[concept(finding.anatomy)] if finding.anatomy else None,
+        display_color=CIELabColor.from_rgb(red, green, blue),
+    )
+
+
+def write_seg(
+    stack: Stack, headers: SourceHeaders, findings: Sequence[Finding], reader: Reader, series_number: int
+) -> Dataset:
+    """One SEG with a segment for each finding, every frame of the stack written, empty or not.
+
+    Viewers that place frames by counting would shift overlays if empty ones were left out.
+    """
+    pixels = np.stack([finding.mask.voxels for finding in findings], axis=-1).astype(np.uint8)
+    segmentation = Segmentation(
+        source_images=list(headers.images),
+        pixel_array=pixels,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(number, finding) for number, finding in enumerate(findings, start=1)],
+        series_instance_uid=hd.UID(),
+        series_number=series_number,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=__version__,
+        device_serial_number=__version__,
+        content_label="OVERREAD",
+        content_description="Findings accepted by a reader. Not for clinical use.",
+        content_creator_name=person_name(reader.name),
+        series_description=f"AI {stack.identity.series_description} SEG".strip()[:64],
+        omit_empty_frames=False,
+    )
+    carry_over(headers.first, segmentation)
+    if headers.multiframe:
+        _number_as_in_the_file(segmentation, stack)
+    return segmentation
+
+
+def _number_as_in_the_file(segmentation: Dataset, stack: Stack) -> None:
+    """Frame numbers count within the stack so far; turn them into those of the source file."""
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        for derivation in group.DerivationImageSequence:
+            for source in derivation.SourceImageSequence:
+                k = int(source.ReferencedFrameNumber) - 1
+                source.ReferencedFrameNumber = stack.frames[k].index + 1

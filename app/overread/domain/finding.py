@@ -1,0 +1,264 @@
+"""What a model or a reader says about an image, and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.domain.geometry import Index
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: value, scheme and meaning (PS3.3 8.8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Voxels of a grid, cropped to their box and packed, so that versions of it cost what they hold.
+
+    `shape` is the grid's (k, j, i), `start` the box's first voxel, `extent` its size; `packed` the bits of the box in
+    C order. Two masks are equal when they hold the same voxels. An empty mask has extent (0, 0, 0).
+    """
+
+    shape: Index
+    start: Index
+    extent: Index
+    packed: bytes
+
+    @classmethod
+    def of(cls, voxels: Bools, offset: Index = (0, 0, 0), shape: Index | None = None) -> Mask:
+        """Crop and pack `voxels` (k, j, i), which lie at `offset` in a grid of `shape` (by default their own)."""
+        whole = shape or (voxels.shape[0], voxels.shape[1], voxels.shape[2])
+        box = bounding_box(voxels)
+        if box is None:
+            return cls(whole, (0, 0, 0), (0, 0, 0), b"")
+        inner = voxels[box]
+        k, j, i = (int(part.start) + at for part, at in zip(box, offset, strict=True))
+        extent = (inner.shape[0], inner.shape[1], inner.shape[2])
+        return cls(whole, (k, j, i), extent, np.packbits(inner, axis=None).tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mask) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Index, Index, Index, bytes]:
+        return self.shape, self.start, self.extent, self.packed
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over place, size and bits."""
+        return hashlib.sha256(repr(self._key[:3]).encode() + self.packed).hexdigest()
+
+    @cached_property
+    def count(self) -> int:
+        """How many voxels it holds."""
+        return int(np.bitwise_count(np.frombuffer(self.packed, np.uint8)).sum())
+
+    def __bool__(self) -> bool:
+        return bool(self.packed)
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The box within the grid."""
+        k, j, i = (slice(at, at + size) for at, size in zip(self.start, self.extent, strict=True))
+        return k, j, i
+
+    @property
+    def inner(self) -> Bools:
+        """The voxels of the box, unpacked, shape `extent`."""
+        bits = np.unpackbits(np.frombuffer(self.packed, np.uint8), count=int(np.prod(self.extent)))
+        return bits.view(np.bool_).reshape(self.extent)
+
+    @property
+    def voxels(self) -> Bools:
+        """All voxels of the grid, unpacked, shape `shape`."""
+        whole = np.zeros(self.shape, np.bool_)
+        whole[self.box] = self.inner
+        return whole
+
+
+def bounding_box(voxels: Bools) -> tuple[slice, slice, slice] | None:
+    """The smallest box that holds every set voxel of a (k, j, i) array; None if there is none."""
+    parts: list[slice] = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        held = np.flatnonzero(voxels.any(axis=others))
+        if held.size == 0:
+            return None
+        parts.append(slice(int(held[0]), int(held[-1]) + 1))
+    return parts[0], parts[1], parts[2]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The model that made a finding, exactly: which weights, run by what, when."""
+
+    id: str
+    name: str
+    version: str
+    sha256: str
+    backend: str
+    when: datetime
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The person who reads."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something a reader did to a finding."""
+
+    reader: Reader
+    verb: str
+    when: datetime
+
+
+class Status(Enum):
+    """What became of a finding. PROPOSED waits for a person; EDITED counts as accepted, with changes."""
+
+    PROPOSED = "proposed"
+    ACCEPTED = "accepted"
+    EDITED = "edited"
+    REJECTED = "rejected"
+
+    @property
+    def leaves(self) -> bool:
+        """Whether findings of this status are exported."""
+        return self in (Status.ACCEPTED, Status.EDITED)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured on a mask: volume in ml, axes in mm, the slice (k) with the largest area and that area."""
+
+    volume_ml: float
+    long_axis_mm: float
+    short_axis_mm: float
+    largest_slice: int
+    area_mm2: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A segmentation: proposed by a model or drawn by a reader, and judged by a reader.
+
+    `id` is a DICOM UID and becomes the Tracking UID. `model` is kept for good: an edited finding is still the
+    model's, edited by the reader; `original` keeps what the model drew.
+    """
+
+    id: str
+    stack_uid: str
+    series_uid: str
+    number: int
+    label: str
+    concept: Code
+    category: Code
+    anatomy: Code | None
+    colour: str
+    mask: Mask
+    measures: Measures | None
+    score: float | None
+    model: ModelSource | None
+    status: Status
+    reason: str = ""
+    original: Mask | None = None
+    acts: tuple[Act, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.model is None and not self.acts:
+            raise ValueError("a finding comes from a model or from a reader")
+
+    @property
+    def title(self) -> str:
+        """What it is called in lists and undo steps."""
+        return f"{self.label} {self.number}"
+
+    @property
+    def kind(self) -> str:
+        """The kind of finding, as machine-readable answers name it."""
+        return "segmentation"
+
+    @property
+    def touched(self) -> bool:
+        """Whether a person made or judged it; a model run leaves such findings alone."""
+        return bool(self.acts)
+
+    @property
+    def reader(self) -> Reader | None:
+        """Who had the last word."""
+        return self.acts[-1].reader if self.acts else None
+
+    def judged(self, status: Status, act: Act, reason: str = "") -> Finding:
+        """The same finding after a reader's verdict."""
+        return replace(self, status=status, reason=reason, acts=(*self.acts, act))
+
+    def redrawn(self, mask: Mask, measures: Measures | None, act: Act) -> Finding:
+        """The same finding after a reader changed its voxels; what the model drew stays in `original`."""
+        original = self.original or (self.mask if self.model else None)
+        return replace(
+            self,
+            mask=mask,
+            measures=measures,
+            status=Status.EDITED,
+            reason="",
+            original=original,
+            acts=(*self.acts, act),
+        )
+
+
+Findings = tuple[Finding, ...]
+
+
+def find(findings: Findings, finding_id: str) -> Finding | None:
+    """The finding of that id."""
+    return next((finding for finding in findings if finding.id == finding_id), None)
+
+
+def with_finding(findings: Findings, changed: Finding) -> Findings:
+    """The findings with one replaced, or added at the end."""
+    if find(findings, changed.id) is None:
+        return (*findings, changed)
+    return tuple(changed if finding.id == changed.id else finding for finding in findings)
+
+
+def merged(findings: Findings, proposals: Iterable[Finding], model_id: str, stack_uid: str) -> Findings:
+    """The findings after a model read a stack.
+
+    Proposals of an earlier run of the model that nobody touched give way; what a person made or judged stays, and a
+    proposal whose id is already there adds nothing.
+    """
+    kept = tuple(
+        finding
+        for finding in findings
+        if finding.touched or finding.stack_uid != stack_uid or finding.model is None or finding.model.id != model_id
+    )
+    known = {finding.id for finding in kept}
+    fresh: list[Finding] = []
+    number = max((finding.number for finding in kept if finding.stack_uid == stack_uid), default=0)
+    for proposal in proposals:
+        if proposal.id not in known:
+            number += 1
+            known.add(proposal.id)
+            fresh.append(replace(proposal, number=number))
+    return (*kept, *fresh)

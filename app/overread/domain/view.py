@@ -1,0 +1,109 @@
+"""What the reader has chosen to see. A change makes a new value; views compare old and new and paint once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+
+from overread.domain.geometry import Grid, Index, Plane, acquired_plane, plane_axes
+from overread.domain.study import Window
+
+
+class Layout(Enum):
+    """How panes are laid out."""
+
+    ONE = "one pane"
+    THREE = "three planes"
+
+
+class Tool(Enum):
+    """What the left mouse button does on the image."""
+
+    WINDOW = "window"
+    BRUSH = "brush"
+    ERASER = "eraser"
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How one plane lies in its pane: zoom relative to the fit, and the shift of its centre in mm (across, down)."""
+
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Brush:
+    """The pen: diameter in mm, in plane or a ball, and the real values it may touch."""
+
+    diameter_mm: float = 10.0
+    sphere: bool = False
+    range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """All that decides what the panes show, apart from the voxels and the findings."""
+
+    cursor: Index = (0, 0, 0)
+    plane: Plane = Plane.AXIAL
+    layout: Layout = Layout.ONE
+    window: Window = field(default_factory=lambda: Window(0.0, 1.0))
+    invert: bool = False
+    cameras: Mapping[Plane, Camera] = field(default_factory=lambda: MappingProxyType({}))
+    overlays: bool = True
+    opacity: float = 0.20
+    rejected: bool = False
+    original: bool = False
+    selected: str | None = None
+    hidden: frozenset[str] = frozenset()
+    tool: Tool = Tool.WINDOW
+    brush: Brush = field(default_factory=Brush)
+    direction: int = 1
+
+    def camera(self, plane: Plane) -> Camera:
+        """How that plane lies in its pane."""
+        return self.cameras.get(plane, Camera())
+
+    def with_camera(self, plane: Plane, camera: Camera) -> ViewState:
+        """The view with one plane moved or zoomed."""
+        return replace(self, cameras=MappingProxyType({**self.cameras, plane: camera}))
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The planes on screen."""
+        if self.layout is Layout.ONE:
+            return (self.plane,)
+        return (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
+
+
+def slice_index(view: ViewState, grid: Grid, plane: Plane) -> int:
+    """The slice of `plane` that goes through the cursor."""
+    return view.cursor[plane_axes(grid, plane).through]
+
+
+def scrolled(view: ViewState, grid: Grid, plane: Plane, step: int) -> ViewState:
+    """The view `step` slices further through `plane`, stopped at the ends.
+
+    A positive step goes to higher slice numbers of the acquisition.
+    """
+    axis = plane_axes(grid, plane).through
+    cursor = list(view.cursor)
+    cursor[axis] = min(max(cursor[axis] + step, 0), grid.shape[axis] - 1)
+    return replace(view, cursor=(cursor[0], cursor[1], cursor[2]), direction=1 if step >= 0 else -1)
+
+
+def opening(view: ViewState, grid: Grid, window: Window) -> ViewState:
+    """The view of a newly opened stack: its middle, its own plane; the reader's habits (layout, brush) are kept."""
+    k, j, i = (size // 2 for size in grid.shape)
+    return ViewState(
+        cursor=(k, j, i),
+        plane=acquired_plane(grid),
+        layout=view.layout if grid.oriented and min(grid.shape) > 1 else Layout.ONE,
+        window=window,
+        overlays=view.overlays,
+        opacity=view.opacity,
+        brush=view.brush,
+    )

@@ -1,0 +1,98 @@
+"""Voxels as they were stored, where they are, and how they become real values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.domain.geometry import Floats, Grid, PlaneAxes
+from overread.domain.study import Stack
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The stored voxels of one stack, read-only, shape (k, j, i) or (k, j, i, 3) for colour.
+
+    `slope` and `intercept`, shape (k,), turn stored values into real ones (Modality LUT, PS3.3 C.11.1);
+    they are kept for each slice because scanners may change them from slice to slice.
+    While a stack streams in, the voxels of a slice are undefined until `Ready` says that it is there.
+    """
+
+    stack: Stack
+    voxels: NDArray[Any]
+    slope: Floats
+    intercept: Floats
+
+    def __post_init__(self) -> None:
+        if self.voxels.shape[:3] != self.grid.shape:
+            raise ValueError("voxels and grid differ in shape")
+        if self.slope.shape != (self.grid.shape[0],) or self.intercept.shape != (self.grid.shape[0],):
+            raise ValueError("slope and intercept hold one number a slice")
+        view = self.voxels.view()
+        view.setflags(write=False)
+        object.__setattr__(self, "voxels", view)
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels are."""
+        return self.stack.grid
+
+    @property
+    def uid(self) -> str:
+        """The stack's identity; two volumes of one stack hold the same voxels."""
+        return self.stack.uid
+
+    @property
+    def colour(self) -> bool:
+        """Whether a voxel holds red, green and blue."""
+        return self.voxels.ndim == 4
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether one slope and intercept hold for all slices."""
+        return bool((self.slope == self.slope[0]).all() and (self.intercept == self.intercept[0]).all())
+
+    def real(self, axes: PlaneAxes, index: int) -> Floats:
+        """Real values of a slice as it lies on the screen, float64, shape (rows, columns)."""
+        stored = axes.picture(self.voxels, index)
+        if axes.through == 0 or self.uniform:
+            k = index if axes.through == 0 else 0
+            return np.asarray(stored * self.slope[k] + self.intercept[k], dtype=np.float64)
+        shape = self.grid.shape
+        slope = axes.picture(np.broadcast_to(self.slope[:, None, None], shape), index)
+        intercept = axes.picture(np.broadcast_to(self.intercept[:, None, None], shape), index)
+        return np.asarray(stored * slope + intercept, dtype=np.float64)
+
+    def value(self, k: int, j: int, i: int) -> float:
+        """The real value of one voxel of a grey image."""
+        stored = float(self.voxels[k, j, i])
+        if self.stack.modality_lut is not None:
+            return float(self.stack.modality_lut.apply(np.array([stored]))[0])
+        return stored * float(self.slope[k]) + float(self.intercept[k])
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Which slices of a volume are there: one byte a slice along k, 1 = there, 2 = could not be read."""
+
+    slices: bytes
+    failures: tuple[str, ...] = field(default=())
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is outstanding any more."""
+        return 0 not in self.slices
+
+    @property
+    def whole(self) -> bool:
+        """Whether every slice was read."""
+        return self.slices.count(1) == len(self.slices)
+
+    @property
+    def fraction(self) -> float:
+        """How much has been dealt with, 0 to 1."""
+        return 1.0 - self.slices.count(0) / max(len(self.slices), 1)

@@ -1,0 +1,1 @@
+"""Geometry done with voxels: normalising, components, measuring, drawing, phantoms."""

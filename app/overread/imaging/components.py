@@ -1,0 +1,30 @@
+"""A model's voxels → the separate things in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from overread.domain.finding import Mask
+from overread.domain.geometry import Grid
+
+
+def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float) -> Iterator[Mask]:
+    """The connected parts (26 neighbours) of a (k, j, i) mask that are not smaller than the limit, largest first."""
+    if not voxels.any():
+        return
+    image = sitk.GetImageFromArray(voxels.astype(np.uint8))
+    labels = sitk.RelabelComponent(sitk.ConnectedComponent(image, True), sortByObjectSize=True)
+    shapes = sitk.LabelShapeStatisticsImageFilter()
+    shapes.Execute(labels)
+    array = sitk.GetArrayViewFromImage(labels)
+    least = min_volume_ml * 1000 / grid.voxel_mm3
+    for label in shapes.GetLabels():
+        if shapes.GetNumberOfPixels(label) < least:
+            return
+        i, j, k, columns, rows, slices = shapes.GetBoundingBox(label)
+        box = array[k : k + slices, j : j + rows, i : i + columns]
+        yield Mask.of(box == label, offset=(k, j, i), shape=grid.shape)

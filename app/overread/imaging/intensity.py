@@ -1,0 +1,51 @@
+"""How grey values are brought to a model's scale. Training and the engine call this same code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class IntensityRule:
+    """What a model's `model.toml` says about grey values.
+
+    `median-spread`: the head (voxels above the mean of the volume) has its median at 0 and the distance between its
+    10th and 90th percentile at 1. `window`: real values `low` … `high` become 0 … 1.
+    Results are clipped to `clip`.
+    """
+
+    rule: str
+    clip: tuple[float, float]
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Real values to model values: (value - centre) / scale, clipped."""
+
+    centre: float
+    scale: float
+    clip: tuple[float, float]
+
+    def __call__(self, real: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Normalise an array of any shape; float32."""
+        scaled = (real.astype(np.float32) - np.float32(self.centre)) / np.float32(self.scale)
+        return np.clip(scaled, *self.clip, out=scaled)
+
+
+def normaliser(rule: IntensityRule, real: NDArray[np.floating] | NDArray[np.integer]) -> Normaliser:
+    """Measure a volume, or an even sample of it (real values up to a linear map, any shape)."""
+    if rule.rule == "window":
+        return Normaliser(rule.low, rule.high - rule.low, rule.clip)
+    if rule.rule != "median-spread":
+        raise ValueError(f"unknown intensity rule {rule.rule!r}")
+    sample = real.reshape(-1).astype(np.float64)
+    body = sample[sample > sample.mean()]
+    if body.size == 0:
+        return Normaliser(float(sample.mean()) if sample.size else 0.0, 1.0, rule.clip)
+    low, middle, high = np.percentile(body, (10, 50, 90))
+    return Normaliser(float(middle), float(max(high - low, 1e-6)), rule.clip)

@@ -1,0 +1,84 @@
+"""What is measured on a mask: volume, and the axes that radiologists measure by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
+from skimage.measure import find_contours
+
+from overread.domain.finding import Mask, Measures
+from overread.domain.geometry import Grid
+
+Points = NDArray[np.float64]
+
+
+def measure(mask: Mask, grid: Grid) -> Measures | None:
+    """Volume, and the longest diameter with the longest one at right angles to it, both in one acquired slice.
+
+    The slice is the one in which the longest diameter is greatest (RECIST 1.1, Eisenhauer 2009: longest diameter in
+    the plane of acquisition; the perpendicular as in the WHO and RANO criteria). Outlines run half way between voxel
+    centres inside and outside. None for an empty mask.
+    """
+    if not mask:
+        return None
+    inner = mask.inner
+    counts = inner.sum(axis=(1, 2))
+    down, across = grid.affine[:3, 1], grid.affine[:3, 2]
+    pixel_mm2 = float(np.linalg.norm(np.cross(down, across)))
+    long_axis = short_axis = 0.0
+    # Larger slices first: a slice whose box cannot hold a longer diameter is not looked at.
+    for k in np.argsort(-counts, kind="stable"):
+        if _diagonal(inner[k], grid) <= long_axis:
+            continue
+        hull = _hull_mm(inner[k], grid)
+        length, breadth = diameters(hull)
+        if length > long_axis:
+            long_axis, short_axis = length, breadth
+    largest = int(counts.argmax())
+    # Rounded here, once, so that the panel, the JSON and the SR say the same number.
+    return Measures(
+        volume_ml=round(mask.count * grid.voxel_mm3 / 1000, 3),
+        long_axis_mm=round(long_axis, 2),
+        short_axis_mm=round(short_axis, 2),
+        largest_slice=mask.start[0] + largest,
+        area_mm2=round(float(counts[largest]) * pixel_mm2, 1),
+    )
+
+
+def _diagonal(pixels: NDArray[np.bool_], grid: Grid) -> float:
+    """No diameter of the slice is longer than this, mm."""
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    if rows.size == 0:
+        return 0.0
+    _, down, across = grid.spacing
+    return float(np.hypot((rows[-1] - rows[0] + 1) * down, (columns[-1] - columns[0] + 1) * across))
+
+
+def _hull_mm(pixels: NDArray[np.bool_], grid: Grid) -> Points:
+    """The convex hull of a slice's outline, mm in the slice's plane, counter-clockwise, shape (n, 2)."""
+    outline = np.concatenate(find_contours(np.pad(pixels, 1).astype(np.float64), 0.5)) - 1.0
+    points = outline * (grid.spacing[1], grid.spacing[2])
+    try:
+        return np.asarray(points[ConvexHull(points).vertices])
+    except QhullError:  # all points on one line: cannot happen for outlines around pixels, but costs nothing
+        return points
+
+
+def diameters(hull: Points) -> tuple[float, float]:
+    """Greatest distance between two points of a convex polygon, and its longest chord at right angles to that."""
+    if len(hull) < 2:
+        return 0.0, 0.0
+    between = hull[:, None] - hull[None]
+    distances = np.einsum("abx,abx->ab", between, between)
+    a, b = np.unravel_index(int(distances.argmax()), distances.shape)
+    length = float(np.sqrt(distances[a, b]))
+    along = (hull[b] - hull[a]) / length
+    x, y = hull @ along, hull @ np.array([-along[1], along[0]])
+    # Width as a function of x is concave and piecewise linear, so its maximum lies at a vertex.
+    start = int(x.argmin())
+    x, y = np.roll(x, -start), np.roll(y, -start)
+    turn = int(x.argmax())
+    lower = np.interp(x, x[: turn + 1], y[: turn + 1])
+    upper = np.interp(x, np.append(x[turn:], x[0])[::-1], np.append(y[turn:], y[0])[::-1])
+    return length, float((upper - lower).max())

@@ -1,0 +1,57 @@
+"""The gate: outside of what a model was made for it does not run, and the reader is told why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from overread.domain.geometry import Plane, plane_axes
+from overread.domain.study import Stack
+from overread.infer.manifest import ModelSpec
+
+_MODALITIES = {"CT": "CT", "MR": "MR", "CR": "X-ray", "DX": "X-ray", "US": "ultrasound", "PT": "PET"}
+
+
+def refusal(spec: ModelSpec, stack: Stack) -> str:
+    """Why the model does not read this stack, in one plain sentence; "" where it does."""
+    reason = _reason(spec, stack)
+    return f"{spec.name} does not read this series: {reason}." if reason else ""
+
+
+def _reason(spec: ModelSpec, stack: Stack) -> str:
+    gate, modality = spec.gate, stack.identity.modality
+    if gate.modality and modality not in gate.modality:
+        wanted = " or ".join(_MODALITIES.get(name, name) for name in gate.modality)
+        return f"it is {_MODALITIES.get(modality, modality or 'of no modality')}, the model reads {wanted}"
+    if gate.role and stack.role not in gate.role:
+        wanted = " or ".join(gate.role)
+        seen = f"it is {stack.role}" if stack.role else "its header does not say which sequence it is"
+        return f"{seen}, the model reads {wanted}"
+    if gate.body_part and stack.body_part and stack.body_part not in gate.body_part:
+        return f"it shows {stack.body_part.lower()}, the model reads {' or '.join(gate.body_part).lower()}"
+    if stack.encoding.samples > 1:
+        return "it is in colour"
+    if not stack.measurable:
+        text = next((p.text for p in stack.problems if not p.measurable), "It has no place in the patient.")
+        return text[0].lower() + text[1:].rstrip(".")
+    return _geometry(spec, stack)
+
+
+def _geometry(spec: ModelSpec, stack: Stack) -> str:
+    gate, grid = spec.gate, stack.grid
+    axes = plane_axes(grid, spec.prepare.plane)
+    count = grid.shape[axes.through]
+    if not gate.slices[0] <= count <= gate.slices[1]:
+        return f"it has {count} {spec.prepare.plane.value} slices, the model wants {gate.slices[0]} to {gate.slices[1]}"
+    for limits, axis, what in (
+        (gate.in_plane_mm, axes.down, "pixels"),
+        (gate.in_plane_mm, axes.across, "pixels"),
+        (gate.between_slices_mm, axes.through, "slices"),
+    ):
+        spacing = grid.spacing[axis]
+        if not limits[0] <= spacing <= limits[1]:
+            return f"its {what} are {spacing:.2f} mm apart, the model wants {limits[0]:g} to {limits[1]:g} mm"
+    body = {Plane.SAGITTAL: 0, Plane.CORONAL: 1, Plane.AXIAL: 2}[spec.prepare.plane]
+    tilt = float(np.degrees(np.arccos(np.clip(abs(grid.directions[body, axes.through]), 0, 1))))
+    if tilt > gate.tilt_deg:
+        return f"its slices are tilted by {tilt:.0f}°, the model wants at most {gate.tilt_deg:g}°"
+    return ""

@@ -1,0 +1,1 @@
+"""Volume + ViewState + Findings → pictures. No window system."""

@@ -1,0 +1,102 @@
+"""How a slice lies in its pane: between screen pixels, picture pixels and voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.domain.geometry import Floats, Grid, Plane, PlaneAxes, plane_axes
+from overread.domain.view import Camera
+
+# The picture never quite touches the edges of its pane.
+_FIT = 0.98
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A slice in a pane of `size` (width, height) screen pixels.
+
+    The picture, `rows` × `columns` pixels, covers `drawn` (width, height) screen pixels with its top left corner at
+    `corner` (x, y); whole numbers, so that image and overlay land on the very same pixels.
+    """
+
+    grid: Grid
+    axes: PlaneAxes
+    index: int
+    size: tuple[int, int]
+    rows: int
+    columns: int
+    drawn: tuple[int, int]
+    corner: tuple[int, int]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Screen pixels for a picture pixel, across and down."""
+        return self.drawn[0] / self.columns, self.drawn[1] / self.rows
+
+    @property
+    def pixels_per_mm(self) -> float:
+        """Screen pixels for a millimetre."""
+        return self.scale[0] / self.grid.spacing[self.axes.across]
+
+    def to_screen(self, index: Floats | tuple[float, float, float]) -> tuple[float, float]:
+        """Where a fractional voxel index (k, j, i) lies on the screen, (x, y)."""
+        row, column = self.axes.to_picture(index, self.grid.shape)
+        across, down = self.scale
+        return self.corner[0] + (column + 0.5) * across, self.corner[1] + (row + 0.5) * down
+
+    def to_index(self, x: float, y: float) -> Floats:
+        """The fractional voxel index (k, j, i) under a place on the screen."""
+        across, down = self.scale
+        column, row = (x - self.corner[0]) / across - 0.5, (y - self.corner[1]) / down - 0.5
+        return self.axes.to_index(row, column, float(self.index), self.grid.shape)
+
+    def inside(self, x: float, y: float) -> bool:
+        """Whether a place on the screen lies on the picture."""
+        left, top = self.corner
+        return left <= x < left + self.drawn[0] and top <= y < top + self.drawn[1]
+
+    def stretch(self, picture: NDArray[np.uint8], interpolation: int) -> tuple[slice, slice, NDArray[np.uint8]]:
+        """The visible part of a picture (rows, columns[, 3]) at screen size, and the rows and columns it covers.
+
+        Only what is visible is resampled, with a margin so that the edge of the pane does not show.
+        """
+        (width, height), (left, top), (across, down) = self.size, self.corner, self.scale
+        first_column, last_column = self._visible(left, across, width, self.columns)
+        first_row, last_row = self._visible(top, down, height, self.rows)
+        if first_column >= last_column or first_row >= last_row:
+            return slice(0, 0), slice(0, 0), np.zeros((0, 0, *picture.shape[2:]), np.uint8)
+        part = np.ascontiguousarray(picture[first_row:last_row, first_column:last_column])
+        x, y = round(left + first_column * across), round(top + first_row * down)
+        wide = max(1, round(left + last_column * across) - x)
+        high = max(1, round(top + last_row * down) - y)
+        if across < 0.8 or down < 0.8:
+            interpolation = cv2.INTER_AREA
+        drawn = cv2.resize(part, (wide, high), interpolation=interpolation)
+        cut_x, cut_y = max(0, -x), max(0, -y)
+        end_x, end_y = min(wide, width - x), min(high, height - y)
+        if end_x <= cut_x or end_y <= cut_y:
+            return slice(0, 0), slice(0, 0), np.zeros((0, 0, *picture.shape[2:]), np.uint8)
+        seen = np.asarray(drawn[cut_y:end_y, cut_x:end_x], dtype=np.uint8)
+        return slice(y + cut_y, y + end_y), slice(x + cut_x, x + end_x), seen
+
+    @staticmethod
+    def _visible(start: int, scale: float, length: int, count: int) -> tuple[int, int]:
+        first, last = int(np.floor(-start / scale)) - 2, int(np.ceil((length - start) / scale)) + 2
+        return max(0, first), min(count, last)
+
+
+def project(grid: Grid, plane: Plane, index: int, size: tuple[int, int], camera: Camera) -> Projection:
+    """Fit a slice into a pane of `size` (width, height) screen pixels, with the right aspect, then zoom and shift."""
+    axes = plane_axes(grid, plane)
+    rows, columns = axes.size(grid.shape)
+    down_mm, across_mm = grid.spacing[axes.down], grid.spacing[axes.across]
+    width, height = max(size[0], 1), max(size[1], 1)
+    per_mm = _FIT * min(width / (columns * across_mm), height / (rows * down_mm)) * camera.zoom
+    drawn = max(1, round(columns * across_mm * per_mm)), max(1, round(rows * down_mm * per_mm))
+    x = round((width - drawn[0]) / 2 + camera.shift[0] * per_mm)
+    y = round((height - drawn[1]) / 2 + camera.shift[1] * per_mm)
+    return Projection(grid, axes, index, (width, height), rows, columns, drawn, (x, y))

@@ -1,0 +1,42 @@
+"""Windows to choose from: those of the file first, then those of the modality, then what the voxels suggest."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread import paths
+from overread.domain.study import Stack, Window
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    return tomllib.loads((paths.resources() / "windows.toml").read_text("utf-8"))
+
+
+def windows(stack: Stack) -> tuple[Window, ...]:
+    """The presets of a stack, in the order of the keys 1 to 9."""
+    found = [Window(w.center, w.width, w.name or "From the file", w.function) for w in stack.windows]
+    if stack.voi_lut is not None:
+        found.append(Window(0.0, 1.0, stack.voi_lut.explanation or "Table from the file", "LUT"))
+    named = _table().get(stack.identity.modality, [])
+    found.extend(Window(float(w["center"]), float(w["width"]), str(w["name"])) for w in named)
+    return tuple(found)
+
+
+def opening_window(stack: Stack) -> Window:
+    """The window to begin with; width 0 asks for one that fits the voxels, once they are there."""
+    presets = windows(stack)
+    return presets[0] if presets else Window(0.0, 0.0, "Fitted")
+
+
+def fitted(real: NDArray[np.float64]) -> Window:
+    """A window over the middle 98 % of what is not background (real values of a slice, any shape)."""
+    sample = real.reshape(-1)[:: max(1, real.size // 200_000)]
+    body = sample[sample > sample.min()]
+    low, high = np.percentile(body if body.size else sample, (1.0, 99.0))
+    return Window(float(low + high) / 2, max(float(high - low), 1.0), "Fitted")

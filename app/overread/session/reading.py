@@ -1,0 +1,82 @@
+"""The main job without a window: load → infer → review → export, for the command line and unattended use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from overread.dicom.codecs import Undecodable
+from overread.dicom.export import Written, export
+from overread.dicom.load import loaded
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding, Findings, Reader, Status
+from overread.domain.ports import Detector
+from overread.domain.study import Catalogue, Stack
+from overread.infer.detector import OnnxDetector, Timing
+from overread.session.review import accept, proposed, source_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of reading one stack: findings, milliseconds for loading and for all, and each slice's timing."""
+
+    stack: Stack
+    findings: Findings
+    load_ms: float
+    total_ms: float
+    timings: tuple[Timing, ...]
+    written: tuple[Written, ...] = ()
+
+
+def choose(catalogue: Catalogue, detector: Detector, series_uid: str = "") -> Stack:
+    """The stack that a detector is to read. UserError where none fits, or several do and nobody said which."""
+    stacks = list(catalogue.stacks)
+    if not stacks:
+        raise UserError("No DICOM images were found.", "Name the folder that holds the study.")
+    if series_uid:
+        stacks = [stack for stack in stacks if stack.identity.series_uid == series_uid]
+        if not stacks:
+            raise UserError(f"There is no series {series_uid}.", "“overread info PATH” lists the series.")
+    refusals = [detector.refuse(stack) for stack in stacks]
+    fitting = [stack for stack, refused in zip(stacks, refusals, strict=True) if not refused]
+    if not fitting:
+        reasons = dict.fromkeys(refusals)
+        raise UserError(" ".join(reasons), "")
+    if len(fitting) > 1:
+        names = ", ".join(f"{s.identity.series_uid} ({s.identity.series_description})" for s in fitting)
+        raise UserError(f"{len(fitting)} images fit: {names}.", "Name one with --series.")
+    return fitting[0]
+
+
+def read(stack: Stack, detector: Detector) -> Outcome:
+    """Load a stack and have a detector propose findings. UserError where the stack cannot be read."""
+    start = time.perf_counter()
+    try:
+        volume = loaded(stack)
+    except Undecodable as error:
+        raise UserError(f"The series cannot be read: {error}.", "Copy the files again from where they came.") from error
+    there = time.perf_counter()
+    proposals = detector(volume, lambda fraction: None)
+    sha256, backend = "", f"plug-in {detector.id}"
+    timings: tuple[Timing, ...] = ()
+    if isinstance(detector, OnnxDetector) and detector.served is not None:
+        sha256, timings = detector.spec.sha256, detector.timings
+        backend = f"{detector.served.backend.name} {detector.served.backend.precision}"
+    findings = proposed(proposals, stack, source_of(detector, sha256, backend))
+    end = time.perf_counter()
+    return Outcome(stack, findings, (there - start) * 1000, (end - start) * 1000, timings)
+
+
+def accept_all(findings: Findings, reader: Reader) -> Findings:
+    """Accept every proposal, in the name of a reader."""
+    ids = [finding.id for finding in findings if finding.status is Status.PROPOSED]
+    return accept(findings, ids, reader)[1] if ids else findings
+
+
+def deliver(stack: Stack, findings: Sequence[Finding], folder: Path, reader: Reader) -> tuple[Written, ...]:
+    """Export what was accepted on a stack; nothing where nothing was."""
+    if not any(finding.status.leaves for finding in findings):
+        return ()
+    return export(stack, findings, folder, reader)

@@ -1,0 +1,119 @@
+"""Findings as JSON, for the journal and for `findings.json`. Masks are named by their digest and kept beside."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from overread.domain.finding import Act, Code, Finding, Findings, Mask, Measures, ModelSource, Reader, Status
+from overread.domain.geometry import Index
+
+Record = dict[str, Any]
+
+
+def pack_mask(mask: Mask) -> bytes:
+    """A mask's bits, compressed."""
+    return zlib.compress(mask.packed, 1)
+
+
+def mask_record(mask: Mask) -> Record:
+    """A mask without its bits."""
+    return {"digest": mask.digest, "shape": mask.shape, "start": mask.start, "extent": mask.extent}
+
+
+def _index(values: list[int]) -> Index:
+    k, j, i = values
+    return k, j, i
+
+
+def read_mask(record: Mapping[str, Any], blob: Callable[[str], bytes]) -> Mask:
+    """The mask of a record; `blob` finds its packed bits by digest. ValueError where they are not the ones meant."""
+    packed = zlib.decompress(blob(record["digest"]))
+    mask = Mask(_index(record["shape"]), _index(record["start"]), _index(record["extent"]), packed)
+    if mask.digest != record["digest"]:
+        raise ValueError("a mask in the journal is damaged")
+    return mask
+
+
+def _code(code: Code | None) -> list[str] | None:
+    return None if code is None else [code.value, code.scheme, code.meaning]
+
+
+def _act(act: Act) -> list[str]:
+    return [act.reader.name, act.verb, act.when.isoformat()]
+
+
+def to_record(finding: Finding) -> Record:
+    """A finding as plain JSON values."""
+    model, measures = finding.model, finding.measures
+    return {
+        "id": finding.id,
+        "stack": finding.stack_uid,
+        "series": finding.series_uid,
+        "number": finding.number,
+        "label": finding.label,
+        "concept": _code(finding.concept),
+        "category": _code(finding.category),
+        "anatomy": _code(finding.anatomy),
+        "colour": finding.colour,
+        "mask": mask_record(finding.mask),
+        "original": mask_record(finding.original) if finding.original else None,
+        "measures": None
+        if measures is None
+        else [
+            measures.volume_ml,
+            measures.long_axis_mm,
+            measures.short_axis_mm,
+            measures.largest_slice,
+            measures.area_mm2,
+        ],
+        "score": finding.score,
+        "model": None
+        if model is None
+        else [model.id, model.name, model.version, model.sha256, model.backend, model.when.isoformat()],
+        "status": finding.status.value,
+        "reason": finding.reason,
+        "acts": [_act(act) for act in finding.acts],
+    }
+
+
+def from_record(record: Mapping[str, Any], blob: Callable[[str], bytes]) -> Finding:
+    """The finding of a record. KeyError, ValueError or TypeError where it is damaged."""
+    model, measures = record["model"], record["measures"]
+    return Finding(
+        id=record["id"],
+        stack_uid=record["stack"],
+        series_uid=record["series"],
+        number=record["number"],
+        label=record["label"],
+        concept=Code(*record["concept"]),
+        category=Code(*record["category"]),
+        anatomy=Code(*record["anatomy"]) if record["anatomy"] else None,
+        colour=record["colour"],
+        mask=read_mask(record["mask"], blob),
+        original=read_mask(record["original"], blob) if record["original"] else None,
+        measures=Measures(*measures) if measures else None,
+        score=record["score"],
+        model=_model(model) if model else None,
+        status=Status(record["status"]),
+        reason=record["reason"],
+        acts=tuple(Act(Reader(name), verb, datetime.fromisoformat(when)) for name, verb, when in record["acts"]),
+    )
+
+
+def _model(values: list[str]) -> ModelSource:
+    model_id, name, version, sha256, backend, when = values
+    return ModelSource(model_id, name, version, sha256, backend, datetime.fromisoformat(when))
+
+
+def masks_of(finding: Finding) -> tuple[Mask, ...]:
+    """The masks that a finding holds."""
+    return (finding.mask,) if finding.original is None else (finding.mask, finding.original)
+
+
+def cost(values: list[Findings]) -> int:
+    """The bytes of several versions of findings, counting shared masks once."""
+    masks = {mask.digest: mask for findings in values for finding in findings for mask in masks_of(finding)}
+    return sum(len(mask.packed) for mask in masks.values())

@@ -1,0 +1,152 @@
+"""What a reader does to findings: pure functions, findings in, findings and the step's name out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from overread.domain.finding import (
+    Act,
+    Code,
+    Finding,
+    Findings,
+    Mask,
+    ModelSource,
+    Reader,
+    Status,
+    find,
+    with_finding,
+)
+from overread.domain.ports import Detector, Proposal
+from overread.domain.study import Stack
+from overread.imaging.measure import measure
+
+Step = tuple[str, Findings]
+
+# What a reader draws without a model behind it, until it is given another name.
+_DRAWN = (Code("52988006", "SCT", "Lesion"), Code("49755003", "SCT", "Morphologically Abnormal Structure"))
+
+
+def now() -> datetime:
+    """The time that goes into journals and reports."""
+    return datetime.now(UTC)
+
+
+def uid_of(*parts: str) -> str:
+    """A DICOM UID (2.25, PS3.5 B.2) that follows from its parts: the same parts always make the same one."""
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+
+
+def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) -> tuple[Finding, ...]:
+    """A detector's proposals as findings, measured; the same voxels of the same model always get the same id.
+
+    Runs on a worker: measuring takes a while.
+    """
+    findings = []
+    for number, proposal in enumerate(proposals, start=1):
+        finding = Finding(
+            id=uid_of(model.id, model.version, model.sha256, stack.uid, proposal.label, proposal.mask.digest),
+            stack_uid=stack.uid,
+            series_uid=stack.identity.series_uid,
+            number=number,
+            label=proposal.label,
+            concept=proposal.concept,
+            category=proposal.category,
+            anatomy=proposal.anatomy,
+            colour=proposal.colour,
+            mask=proposal.mask,
+            measures=measure(proposal.mask, stack.grid) if stack.measurable else None,
+            score=None if proposal.score is None else round(proposal.score, 4),
+            model=model,
+            status=Status.PROPOSED,
+        )
+        findings.append(finding)
+    return tuple(findings)
+
+
+def source_of(detector: Detector, sha256: str, backend: str) -> ModelSource:
+    """The source that a detector's findings name."""
+    return ModelSource(detector.id, detector.title, detector.version, sha256, backend, now())
+
+
+def accept(findings: Findings, ids: Sequence[str], reader: Reader) -> Step:
+    """Agree with findings. What was edited stays edited."""
+    return _judge(findings, ids, Status.ACCEPTED, reader, "")
+
+
+def reject(findings: Findings, ids: Sequence[str], reader: Reader, reason: str) -> Step:
+    """Disagree with findings, for a reason."""
+    return _judge(findings, ids, Status.REJECTED, reader, reason)
+
+
+def _judge(findings: Findings, ids: Sequence[str], status: Status, reader: Reader, reason: str) -> Step:
+    verb = "Accept" if status is Status.ACCEPTED else "Reject"
+    changed = [finding for finding in findings if finding.id in ids]
+    for finding in changed:
+        edited = status is Status.ACCEPTED and finding.original is not None and finding.original != finding.mask
+        verdict = finding.judged(Status.EDITED if edited else status, Act(reader, verb.lower(), now()), reason)
+        findings = with_finding(findings, verdict)
+    what = changed[0].title if len(changed) == 1 else f"{len(changed)} findings"
+    return f"{verb} {what}" + (f" ({reason})" if reason else ""), findings
+
+
+def redraw(findings: Findings, finding_id: str, mask: Mask, stack: Stack, reader: Reader, verb: str) -> Step:
+    """Change a finding's voxels. One that was emptied is rejected, for there is nothing left to accept."""
+    finding = find(findings, finding_id)
+    if finding is None:
+        raise KeyError(finding_id)
+    measures = measure(mask, stack.grid) if stack.measurable else None
+    changed = finding.redrawn(mask, measures, Act(reader, verb.lower(), now()))
+    if not mask:
+        changed = replace(changed, status=Status.REJECTED, reason="erased")
+    return f"{verb} {finding.title}", with_finding(findings, changed)
+
+
+def draw_new(findings: Findings, mask: Mask, stack: Stack, reader: Reader) -> tuple[str, Findings, str]:
+    """Begin a finding of the reader's own; returns the step and its id."""
+    number = max((f.number for f in findings if f.stack_uid == stack.uid), default=0) + 1
+    when = now()
+    finding = Finding(
+        id=uid_of(stack.uid, reader.name, when.isoformat(), str(number)),
+        stack_uid=stack.uid,
+        series_uid=stack.identity.series_uid,
+        number=number,
+        label="Lesion",
+        concept=_DRAWN[0],
+        category=_DRAWN[1],
+        anatomy=None,
+        colour="#9B8CFF",
+        mask=mask,
+        measures=measure(mask, stack.grid) if stack.measurable else None,
+        score=None,
+        model=None,
+        status=Status.EDITED,
+        acts=(Act(reader, "draw", when),),
+    )
+    return f"Draw {finding.title}", (*findings, finding), finding.id
+
+
+def restore(findings: Findings, finding_id: str, stack: Stack, reader: Reader) -> Step:
+    """Put back what the model drew; the finding is a proposal again."""
+    finding = find(findings, finding_id)
+    if finding is None or finding.original is None:
+        raise KeyError(finding_id)
+    mask = finding.original
+    changed = replace(
+        finding,
+        mask=mask,
+        measures=measure(mask, stack.grid) if stack.measurable else None,
+        status=Status.PROPOSED,
+        reason="",
+        original=None,
+        acts=(*finding.acts, Act(reader, "restore", now())),
+    )
+    return f"Restore {finding.title}", with_finding(findings, changed)
+
+
+def undecided(findings: Findings, stack_uid: str) -> list[Finding]:
+    """The findings of a stack that wait for a verdict, in the order of the list."""
+    return [f for f in findings if f.stack_uid == stack_uid and f.status is Status.PROPOSED]

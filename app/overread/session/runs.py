@@ -1,0 +1,212 @@
+"""Models at work on the stack on screen: started by themselves, steered by where the reader looks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding
+from overread.domain.geometry import Plane, plane_axes
+from overread.domain.study import Stack
+from overread.domain.view import ViewState
+from overread.infer.detector import ModelRun, OnnxDetector, Patch, SliceResult
+from overread.infer.scheduler import SliceQueue
+from overread.session.jobs import Job, Jobs
+from overread.session.review import proposed, source_of
+from overread.session.state import Image, Phase, Reading
+
+_TIMES = 40
+# Results of so many slices are kept, of stacks that are not on screen any more too.
+_KEPT_SLICES = 20_000
+
+
+@dataclass(eq=False)
+class _Run:
+    """One model on one stack. Everything here belongs to the main thread, but for the queue."""
+
+    detector: OnnxDetector
+    image: Image
+    queue: SliceQueue
+    results: dict[int, SliceResult]
+    engine: ModelRun | None = None
+    job: Job | None = None
+    delivered: bool = False
+
+
+class Runs:
+    """Keeps every model that is switched on busy with what the reader looks at.
+
+    `changed(reading)` hears of every change; `propose(findings, detector, stack)` gets what a whole stack showed.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[OnnxDetector],
+        jobs: Jobs,
+        changed: Callable[[Reading], None],
+        propose: Callable[[tuple[Finding, ...], OnnxDetector, Stack], None],
+    ) -> None:
+        self._jobs, self._changed, self._propose = jobs, changed, propose
+        self._detectors = {detector.id: detector for detector in detectors}
+        self._runs: dict[str, _Run] = {}
+        self._kept: OrderedDict[tuple[str, str], dict[int, SliceResult]] = OrderedDict()
+        self.readings: dict[str, Reading] = {d.id: Reading(d.id, d.title, d.version, use=d.spec.use) for d in detectors}
+
+    @property
+    def detectors(self) -> tuple[OnnxDetector, ...]:
+        """The models there are."""
+        return tuple(self._detectors.values())
+
+    def consider(self, image: Image | None, view: ViewState, models_on: Sequence[str]) -> None:
+        """Start, leave running or stop each model, after the image or the switches changed."""
+        for model_id, detector in self._detectors.items():
+            run = self._runs.get(model_id)
+            if run is not None and (
+                image is None or run.image.stack.uid != image.stack.uid or model_id not in models_on
+            ):
+                self._stop(model_id)
+                run = None
+            if image is None or model_id not in models_on:
+                self._set(model_id, phase=Phase.OFF, text="", done=0, total=0, times_ms=())
+            elif run is None:
+                self._begin(detector, image, view)
+
+    def _begin(self, detector: OnnxDetector, image: Image, view: ViewState) -> None:
+        refused = detector.refuse(image.stack)
+        if refused:
+            self._set(detector.id, phase=Phase.CLOSED, text=refused, done=0, total=0, times_ms=())
+        elif not image.ready.complete:
+            self._set(detector.id, phase=Phase.WAITING, text="", done=0, total=0, times_ms=())
+        elif not image.ready.whole:
+            text = f"{detector.title} does not read this series: some slices could not be read."
+            self._set(detector.id, phase=Phase.CLOSED, text=text, done=0, total=0, times_ms=())
+        else:
+            axes = plane_axes(image.stack.grid, detector.spec.prepare.plane)
+            count = image.stack.grid.shape[axes.through]
+            kept = self._keep((image.stack.uid, detector.spec.sha256))
+            queue = SliceQueue(count, frozenset(kept))
+            queue.look_at(view.cursor[axes.through], view.direction)
+            self._runs[detector.id] = _Run(detector, image, queue, kept)
+            self._set(detector.id, phase=Phase.STARTING, text="", done=len(kept), total=count, times_ms=())
+            self._work(self._runs[detector.id])
+
+    def _keep(self, key: tuple[str, str]) -> dict[int, SliceResult]:
+        """The results of a model on a stack; the oldest are forgotten when there are too many."""
+        kept = self._kept.pop(key, {})
+        self._kept[key] = kept
+        while len(self._kept) > 1 and sum(len(results) for results in self._kept.values()) > _KEPT_SLICES:
+            self._kept.popitem(last=False)
+        return kept
+
+    def _work(self, run: _Run) -> None:
+        """Have a worker read until nobody waits for more, and then put together what was found."""
+        detector, volume, queue = run.detector, run.image.volume, run.queue
+        engine, known = run.engine, dict(run.results)
+
+        def work(job: Job) -> Generator[Any, None, None]:
+            current = engine or detector.start(volume)
+            yield current
+            for result in current.slices(queue):
+                known[result.index] = result
+                job.fraction = len(known) / current.count
+                yield result
+            if len(known) == current.count:
+                backend = current.served.backend
+                source = source_of(detector, detector.spec.sha256, f"{backend.name} {backend.precision}")
+                yield proposed(current.proposals(known), volume.stack, source)
+
+        job = self._jobs.stream(
+            f"{detector.title} reads {volume.stack.identity.series_description or 'the series'}",
+            work,
+            lambda value: self._arrived(run, value),
+            lambda: self._ended(run),
+            lambda error: self._failed(run, error),
+        )
+        run.job = job if job.running else None
+
+    def _arrived(self, run: _Run, value: ModelRun | SliceResult | tuple[Finding, ...]) -> None:
+        model_id = run.detector.id
+        if self._runs.get(model_id) is not run:
+            return
+        reading = self.readings[model_id]
+        if isinstance(value, ModelRun):
+            run.engine = value
+            backend = value.served.backend
+            phase = reading.phase if reading.phase is Phase.PAUSED else Phase.RUNNING
+            self._set(model_id, phase=phase, backend=backend.name, precision=backend.precision, why=value.served.why)
+        elif isinstance(value, SliceResult):
+            run.results[value.index] = value
+            times = (*reading.times_ms, value.timing.total)[-_TIMES:]
+            self._set(model_id, done=len(run.results), times_ms=times)
+        else:
+            run.delivered = True
+            self._set(model_id, phase=Phase.DONE if value else Phase.NOTHING)
+            self._propose(value, run.detector, run.image.stack)
+
+    def _ended(self, run: _Run) -> None:
+        run.job = None
+        model_id = run.detector.id
+        if self._runs.get(model_id) is run and not run.delivered and self.readings[model_id].phase is Phase.RUNNING:
+            self._work(run)  # the reader scrolled on between the last slice and the end of the job
+
+    def _failed(self, run: _Run, error: BaseException) -> None:
+        run.job = None
+        if self._runs.get(run.detector.id) is not run:
+            return
+        known = isinstance(error, UserError)
+        text = str(error) if known else f"{run.detector.title} failed: {type(error).__name__}. Details are in the log."
+        self._set(run.detector.id, phase=Phase.FAILED, text=text)
+        if not known:
+            raise error
+
+    def look(self, view: ViewState) -> None:
+        """The reader scrolled: what is on screen comes first."""
+        for run in self._runs.values():
+            axes = plane_axes(run.image.stack.grid, run.detector.spec.prepare.plane)
+            wanted = run.queue.look_at(view.cursor[axes.through], view.direction)
+            if wanted and run.job is None and not run.delivered:
+                self._work(run)
+
+    def pause(self, model_id: str) -> None:
+        """Stop reading the rest; what the reader looks at is still read."""
+        run = self._runs.get(model_id)
+        if run is not None and self.readings[model_id].busy:
+            run.queue.read_rest(wanted=False)
+            self._set(model_id, phase=Phase.PAUSED)
+
+    def read_all(self, model_id: str) -> None:
+        """Read the whole series, after all or again."""
+        run = self._runs.get(model_id)
+        if run is None:
+            return
+        run.queue.read_rest(wanted=True)
+        run.delivered = False
+        self._set(model_id, phase=Phase.RUNNING, text="")
+        if run.job is None:
+            self._work(run)
+
+    def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
+        """What models saw on a slice that have not yet put their findings together."""
+        found: list[Patch] = []
+        for model_id, run in self._runs.items():
+            shown = self.readings[model_id].phase in (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
+            if shown and run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane:
+                result = run.results.get(index)
+                found.extend(patch for patch in (result.patches if result else ()) if patch is not None)
+        return found
+
+    def _stop(self, model_id: str) -> None:
+        run = self._runs.pop(model_id)
+        run.queue.close()
+        if run.job is not None:
+            run.job.cancel.cancel()
+
+    def _set(self, model_id: str, **changes: Any) -> None:
+        old = self.readings[model_id]
+        new = replace(old, **changes)
+        if new != old:
+            self.readings[model_id] = new
+            self._changed(new)

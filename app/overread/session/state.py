@@ -1,0 +1,74 @@
+"""The frozen values that the session holds and the views look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from statistics import median
+
+from overread.domain.study import Catalogue, Stack
+from overread.domain.volume import Ready, Volume
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the reader opened and how far the scan is."""
+
+    paths: tuple[str, ...] = ()
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    scanning: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """The stack on screen: its voxels as far as they are there."""
+
+    volume: Volume
+    ready: Ready
+
+    @property
+    def stack(self) -> Stack:
+        """What it is."""
+        return self.volume.stack
+
+
+class Phase(Enum):
+    """Where a model stands with the stack on screen."""
+
+    OFF = "off"
+    CLOSED = "does not apply"
+    WAITING = "waiting for the images"
+    STARTING = "starting"
+    RUNNING = "reading"
+    PAUSED = "reading what you look at"
+    DONE = "done"
+    NOTHING = "found nothing"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model at work on the stack on screen. `text` is the sentence to show where there is something to say."""
+
+    model_id: str
+    title: str
+    version: str = ""
+    phase: Phase = Phase.OFF
+    text: str = ""
+    done: int = 0
+    total: int = 0
+    backend: str = ""
+    precision: str = ""
+    why: str = ""
+    use: str = ""
+    times_ms: tuple[float, ...] = ()
+
+    @property
+    def median_ms(self) -> float | None:
+        """Milliseconds a slice, over the last slices."""
+        return median(self.times_ms) if self.times_ms else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is at work now."""
+        return self.phase in (Phase.STARTING, Phase.RUNNING)

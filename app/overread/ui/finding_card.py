@@ -1,0 +1,118 @@
+"""One finding in the list."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from overread.domain.finding import Finding, Status
+from overread.ui import style
+
+
+class LineSample(QWidget):
+    """How the finding's outline looks on the image: dashed, solid or double."""
+
+    def __init__(self, status: Status, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.status = status
+        self.setFixedSize(28, 16)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the sample."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        colour = QColor(style.STATUS[self.status][0])
+        dashed = self.status in (Status.PROPOSED, Status.REJECTED)
+        kind = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
+        painter.setPen(QPen(colour, 2.0, kind))
+        if self.status is Status.EDITED:
+            painter.drawLine(1, 5, 27, 5)
+            painter.drawLine(1, 10, 27, 10)
+        else:
+            painter.drawLine(1, 8, 27, 8)
+        painter.end()
+
+
+class FindingCard(QFrame):
+    """Name, size, score, where it came from; the verdict buttons where it is selected."""
+
+    chosen = Signal(str)
+    hide_asked = Signal(str)
+
+    def __init__(self, finding: Finding, *, selected: bool, hidden: bool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.finding = finding
+        self.setObjectName("card")
+        self.setProperty("selected", selected)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAccessibleName(f"{finding.title}, {finding.status.value}")
+        colour, word = style.STATUS[finding.status]
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 8, 8, 10)
+        column.setSpacing(4)
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(LineSample(finding.status))
+        title = QLabel(finding.title)
+        title.setFont(style.font(13, bold=True))
+        head.addWidget(title, 1)
+        reason = f": {finding.reason}" if finding.reason else ""
+        state = QLabel(f"{word}{reason}")
+        state.setStyleSheet(f"color: {colour};")
+        head.addWidget(state)
+        eye = QToolButton()
+        eye.setIcon(style.icon("eye-off" if hidden else "eye", style.QUIET))
+        eye.setIconSize(QSize(16, 16))
+        eye.setToolTip("Show on the image" if hidden else "Hide on the image")
+        eye.setAccessibleName(f"{'Show' if hidden else 'Hide'} {finding.title}")
+        eye.clicked.connect(lambda: self.hide_asked.emit(finding.id))
+        head.addWidget(eye)
+        column.addLayout(head)
+        column.addWidget(QLabel(size_text(finding)))
+        source = QLabel(source_text(finding))
+        source.setProperty("quiet", True)
+        source.setFont(style.font(12))
+        source.setWordWrap(True)
+        column.addWidget(source)
+
+    def add_buttons(self, buttons: list[QPushButton]) -> None:
+        """Put the verdict buttons below."""
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        for button in buttons:
+            row.addWidget(button, 1)
+        layout = self.layout()
+        if isinstance(layout, QVBoxLayout):
+            layout.addSpacing(2)
+            layout.addLayout(row)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Select it and go there."""
+        self.chosen.emit(self.finding.id)
+
+
+def size_text(finding: Finding) -> str:
+    """Volume, axes and score, as far as they are known."""
+    measures, parts = finding.measures, []
+    if measures is not None:
+        parts.append(f"{measures.volume_ml:.1f} ml")
+        parts.append(f"{measures.long_axis_mm:.0f} × {measures.short_axis_mm:.0f} mm")
+    else:
+        parts.append(f"{finding.mask.count} voxels")
+    if finding.score is not None:
+        parts.append(f"score {finding.score:.2f}")
+    return "   ".join(parts)
+
+
+def source_text(finding: Finding) -> str:
+    """Who made it and who changed it."""
+    verbs = [act for act in finding.acts if act.verb in ("brush", "erase", "draw")]
+    editor = verbs[-1].reader.name if verbs else ""
+    if finding.model is None:
+        return f"drawn by {editor}"
+    model = f"{finding.model.name} {finding.model.version}"
+    if editor and finding.original is not None:
+        return f"{model}, edited by {editor}"
+    last = finding.acts[-1] if finding.acts else None
+    return f"{model}, {finding.status.value} by {last.reader.name}" if last and last.verb != "restore" else model

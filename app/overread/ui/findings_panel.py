@@ -1,0 +1,269 @@
+"""The findings on the right: the models, what they propose, what became of it, and the way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from overread.domain.finding import Finding, Status
+from overread.domain.view import Tool, ViewState
+from overread.session.state import Phase, Reading
+from overread.ui import looking, style
+from overread.ui.brush_bar import BrushBar
+from overread.ui.desk import REASONS, Desk
+from overread.ui.export_panel import ExportPanel
+from overread.ui.finding_card import FindingCard
+from overread.ui.model_rows import ModelRow
+
+_ORDER = {Status.PROPOSED: 0, Status.EDITED: 1, Status.ACCEPTED: 1, Status.REJECTED: 2}
+
+
+class FindingsPanel(QFrame):
+    """Everything about findings that is not on the image."""
+
+    triggered = Signal(str)  # id of an action of the table
+
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.desk, self.session = desk, desk.session
+        self.setObjectName("panel")
+        self.cards: dict[str, FindingCard] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 10, 0, 10)
+        column.setSpacing(6)
+        self.models = {r.model_id: ModelRow(r) for r in self.session.runs.readings.values()}
+        column.addWidget(_heading("MODELS"))
+        for row in self.models.values():
+            row.switched.connect(self.session.toggle_model)
+            row.stopped.connect(self.session.runs.pause)
+            row.asked_all.connect(self.session.runs.read_all)
+            column.addWidget(row)
+        if not self.models:
+            none = _quiet("No model is installed.")
+            none.setContentsMargins(12, 2, 12, 2)
+            column.addWidget(none)
+        self.heading = _heading("FINDINGS")
+        column.addWidget(self.heading)
+        self._add_shown(column)
+        inner = QWidget()
+        inner.setObjectName("list")
+        self._list = QVBoxLayout(inner)
+        self._list.setContentsMargins(8, 0, 8, 0)
+        self._list.setSpacing(6)
+        self._list.addStretch(1)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(inner)
+        column.addWidget(self._scroll, 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(8, 0, 8, 0)
+        self.brush_bar = BrushBar(self.session)
+        foot.addWidget(self.brush_bar)
+        self.export_panel = ExportPanel(self.session)
+        foot.addWidget(self.export_panel)
+        self.export_button = QPushButton("Export…")
+        self.export_button.setToolTip("Export as DICOM (Ctrl+E)")
+        self.export_button.clicked.connect(lambda: self.triggered.emit("export"))
+        foot.addWidget(self.export_button)
+        self.export_panel.shown.connect(lambda shown: self.export_button.setVisible(not shown))
+        column.addLayout(foot)
+        self.session.findings_changed.connect(lambda old, new: self.rebuild())
+        self.session.image_changed.connect(self._image_changed)
+        self.session.view_changed.connect(self._view_changed)
+        self.session.reading_changed.connect(self._reading_changed)
+        self.session.settings_changed.connect(lambda old, new: self._show_models())
+        desk.asked_reason.connect(self.ask_reason)
+        self._show_models()
+        self.rebuild()
+
+    def _add_shown(self, column: QVBoxLayout) -> None:
+        row = QHBoxLayout()
+        row.setContentsMargins(12, 0, 12, 0)
+        self.eye = QToolButton()
+        self.eye.setToolTip("Findings on or off (Space)")
+        self.eye.setAccessibleName("Findings on or off")
+        self.eye.clicked.connect(lambda: self.triggered.emit("overlays"))
+        row.addWidget(self.eye)
+        label = QLabel("Fill")
+        label.setProperty("quiet", True)
+        row.addWidget(label)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setAccessibleName("Strength of the fill")
+        self.opacity.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.opacity.valueChanged.connect(lambda value: looking.opacity(self.session, value / 100))
+        self.opacity.sliderReleased.connect(self._keep_opacity)
+        row.addWidget(self.opacity, 1)
+        column.addLayout(row)
+
+    def _keep_opacity(self) -> None:
+        self.session.change_settings(replace(self.session.settings, opacity=self.session.view.opacity))
+
+    # What changed
+
+    def _image_changed(self, old: object, new: object) -> None:
+        if (old is None) != (new is None):
+            self.rebuild()
+
+    def _view_changed(self, old: ViewState, new: ViewState) -> None:
+        if (old.overlays, old.opacity) != (new.overlays, new.opacity):
+            self._show_overlays(new)
+        watched = ("selected", "hidden", "rejected", "tool", "original")
+        if any(getattr(old, name) != getattr(new, name) for name in watched):
+            self.rebuild()
+
+    def _reading_changed(self, reading: Reading) -> None:
+        row = self.models.get(reading.model_id)
+        if row is not None:
+            row.show_reading(reading, on=reading.model_id in self.session.settings.models_on)
+        self._show_empty()
+
+    def _show_models(self) -> None:
+        for model_id, row in self.models.items():
+            on = model_id in self.session.settings.models_on
+            row.show_reading(self.session.runs.readings[model_id], on=on)
+
+    def _show_overlays(self, view: ViewState) -> None:
+        self.eye.setIcon(style.icon("eye" if view.overlays else "eye-off"))
+        self.opacity.blockSignals(True)
+        self.opacity.setValue(round(view.opacity * 100))
+        self.opacity.blockSignals(False)
+
+    def rebuild(self) -> None:
+        """Show the list as it is now."""
+        view = self.session.view
+        self._show_overlays(view)
+        while self._list.count() > 1:
+            item = self._list.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.setParent(None)
+                widget.deleteLater()
+        self.cards = {}
+        findings = list(self.session.shown_findings)
+        undecided = sum(finding.status is Status.PROPOSED for finding in findings)
+        rejected = sum(finding.status is Status.REJECTED for finding in findings)
+        count = f"FINDINGS   {len(findings) - rejected}" if findings else "FINDINGS"
+        self.heading.setText(f"{count} · {undecided} undecided" if undecided else count)
+        shown = [f for f in findings if view.rejected or f.status is not Status.REJECTED]
+        for finding in sorted(shown, key=lambda f: (_ORDER[f.status], f.number)):
+            self._add(self._card(finding, view))
+        self._empty = _quiet("")
+        self._add(self._empty)
+        if rejected:
+            self._add(self._rejected_toggle(rejected, shown=view.rejected))
+        self._show_empty()
+        leaving = sum(finding.status.leaves for finding in findings)
+        self.export_button.setText(f"Export {leaving} finding{'s' if leaving != 1 else ''}…" if leaving else "Export…")
+        self.export_button.setEnabled(bool(leaving))
+        card = self.cards.get(view.selected or "")
+        if card is not None:
+            self._list.activate()
+            self._scroll.ensureWidgetVisible(card)
+
+    def _add(self, widget: QWidget) -> None:
+        self._list.insertWidget(self._list.count() - 1, widget)
+
+    def _card(self, finding: Finding, view: ViewState) -> FindingCard:
+        selected = finding.id == view.selected
+        card = FindingCard(finding, selected=selected, hidden=finding.id in view.hidden)
+        card.chosen.connect(self._choose)
+        card.hide_asked.connect(self._hide)
+        if selected:
+            card.add_buttons(self._buttons(finding, view))
+        self.cards[finding.id] = card
+        return card
+
+    def _buttons(self, finding: Finding, view: ViewState) -> list[QPushButton]:
+        editing = view.tool is not Tool.WINDOW
+        wanted = [("accept", "Accept  A"), ("edit", "Done  E" if editing else "Edit  E"), ("reject", "Reject  X")]
+        if finding.status.leaves:
+            wanted = wanted[1:]
+        if finding.original is not None:
+            wanted.append(("restore", "Restore"))
+        buttons = []
+        for action_id, text in wanted:
+            button = QPushButton(text)
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(lambda checked=False, action_id=action_id: self.triggered.emit(action_id))
+            buttons.append(button)
+        return buttons
+
+    def _rejected_toggle(self, count: int, *, shown: bool) -> QToolButton:
+        button = QToolButton()
+        button.setText(f"{'Hide' if shown else 'Show'} {count} rejected")
+        button.clicked.connect(lambda: self.triggered.emit("rejected"))
+        return button
+
+    def _show_empty(self) -> None:
+        """Where the list is empty, say why: an empty list is no answer."""
+        self._empty.setVisible(not self.cards)
+        image = self.session.image
+        phases = {reading.phase for reading in self.session.runs.readings.values()}
+        if image is None:
+            text = "Open a study, and what models see in it stands here."
+        elif phases & {Phase.STARTING, Phase.RUNNING, Phase.WAITING, Phase.PAUSED}:
+            text = "Being read …"
+        elif not image.stack.grid.oriented:
+            text = "Findings cannot be drawn here yet: this image has no place in the patient."
+        elif Phase.NOTHING in phases:
+            text = "The model looked and found nothing. Press B to draw a finding of your own."
+        elif phases <= {Phase.OFF}:
+            text = "No model is switched on. Press M to switch it on, or B to draw a finding."
+        else:
+            text = "No findings. Press B to draw one."
+        self._empty.setText(text)
+
+    def _choose(self, finding_id: str) -> None:
+        finding = next((f for f in self.session.shown_findings if f.id == finding_id), None)
+        if finding is not None:
+            looking.show(self.session, finding)
+
+    def _hide(self, finding_id: str) -> None:
+        finding = next((f for f in self.session.shown_findings if f.id == finding_id), None)
+        if finding is not None:
+            looking.hide(self.session, finding)
+
+    def ask_reason(self) -> None:
+        """Offer the reasons; a number or Return takes one, Escape none."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for number, reason in enumerate(REASONS, start=1):
+            choice = QAction(f"&{number}   {reason}", menu)
+            choice.triggered.connect(lambda checked=False, reason=reason: self.desk.reject(reason))
+            menu.addAction(choice)
+        menu.setActiveAction(menu.actions()[0])
+        card = self.cards.get(self.session.view.selected or "")
+        anchor = card or self
+        menu.popup(anchor.mapToGlobal(QPoint(12, anchor.height() if card else 80)))
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("heading", True)
+    label.setFont(style.font(12, bold=True))
+    label.setContentsMargins(12, 6, 12, 0)
+    return label
+
+
+def _quiet(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("quiet", True)
+    label.setWordWrap(True)
+    label.setContentsMargins(6, 2, 6, 2)
+    return label

@@ -1,0 +1,84 @@
+"""Each model with its switch and the sentence that says where it stands."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QProgressBar, QToolButton, QVBoxLayout, QWidget
+
+from overread.session.state import Phase, Reading
+from overread.ui import style
+
+_COLOURS = {Phase.FAILED: style.DANGER, Phase.CLOSED: style.PROPOSED}
+
+
+class ModelRow(QFrame):
+    """One model."""
+
+    switched = Signal(str)
+    stopped = Signal(str)
+    asked_all = Signal(str)
+
+    def __init__(self, reading: Reading, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model_id = reading.model_id
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 4, 8, 4)
+        column.setSpacing(2)
+        head = QHBoxLayout()
+        self.switch = QCheckBox(f"{reading.title} {reading.version}")
+        self.switch.setToolTip("Reads a fitting series as soon as it is open (M)")
+        self.switch.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.switch.clicked.connect(lambda: self.switched.emit(self.model_id))
+        head.addWidget(self.switch, 1)
+        self.stop = QToolButton()
+        self.stop.setIcon(style.icon("cross", style.QUIET))
+        self.stop.setIconSize(QSize(14, 14))
+        self.stop.setToolTip("Stop reading the rest (Esc)")
+        self.stop.setAccessibleName("Stop reading the rest")
+        self.stop.clicked.connect(lambda: self.stopped.emit(self.model_id))
+        head.addWidget(self.stop)
+        self.all = QToolButton()
+        self.all.setText("Read all")
+        self.all.setToolTip("Read the whole series (Ctrl+R)")
+        self.all.clicked.connect(lambda: self.asked_all.emit(self.model_id))
+        head.addWidget(self.all)
+        column.addLayout(head)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        column.addWidget(self.bar)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setFont(style.font(12))
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column.addWidget(self.text)
+        self.show_reading(reading, on=False)
+
+    def show_reading(self, reading: Reading, *, on: bool) -> None:
+        """Say where the model stands."""
+        self.switch.setChecked(on)
+        self.stop.setVisible(reading.busy)
+        self.all.setVisible(reading.phase in (Phase.PAUSED, Phase.FAILED))
+        self.bar.setVisible(reading.busy)
+        self.bar.setRange(0, max(reading.total, 1))
+        self.bar.setValue(reading.done)
+        text = sentence(reading)
+        self.text.setText(text)
+        self.text.setVisible(bool(text))
+        self.text.setStyleSheet(f"color: {_COLOURS.get(reading.phase, style.QUIET)};")
+
+
+def sentence(reading: Reading) -> str:
+    """Where a model stands, in words."""
+    if reading.text:
+        return reading.text
+    return {
+        Phase.OFF: "Off.",
+        Phase.CLOSED: "",
+        Phase.WAITING: "Waits for the images.",
+        Phase.STARTING: "Starts …",
+        Phase.RUNNING: f"Reads slice {min(reading.done + 1, reading.total)} of {reading.total} …",
+        Phase.PAUSED: f"Reads what you look at; {reading.done} of {reading.total} slices read.",
+        Phase.DONE: reading.use,
+        Phase.NOTHING: f"Looked at {reading.total} slices, found nothing. {reading.use}",
+        Phase.FAILED: "",
+    }[reading.phase]

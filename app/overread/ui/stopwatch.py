@@ -1,0 +1,137 @@
+"""What a reader feels, measured on the real window: painting a slice, and how long the window does not answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyqtgraph
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from overread.session.session import Session
+from overread.session.state import Phase
+from overread.ui import looking
+from overread.ui.desktop import application, build_window, display
+from overread.ui.main_window import MainWindow
+
+_BEAT_MS = 2
+_PATIENCE_S = 180.0
+
+
+@dataclass(frozen=True)
+class Felt:
+    """Milliseconds, those of the peer (where there is one), and the circumstances in words."""
+
+    values: tuple[float, ...]
+    peer: tuple[float, ...]
+    conditions: str
+
+
+@contextmanager
+def _window(home: Path) -> Iterator[tuple[QApplication, MainWindow]]:
+    """A window of 1920 × 1080 with settings and journals of its own; without a screen Qt draws into memory."""
+    if not display():
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    kept = os.environ.get("OVERREAD_HOME")
+    os.environ["OVERREAD_HOME"] = str(home)
+    program = application()
+    window = build_window(program)
+    window.resize(1920, 1080)
+    window.show()
+    try:
+        yield program, window
+    finally:
+        window.close()
+        if kept is None:
+            del os.environ["OVERREAD_HOME"]
+        else:
+            os.environ["OVERREAD_HOME"] = kept
+
+
+def _live(program: QApplication, until: Callable[[], bool]) -> float:
+    """Let the window live until something holds; returns the seconds that took."""
+    started = time.monotonic()
+    while not until() and time.monotonic() - started < _PATIENCE_S:
+        program.processEvents()
+        time.sleep(0.0005)
+    return time.monotonic() - started
+
+
+def _settled(session: Session) -> bool:
+    """Whether everything is loaded and read."""
+    image = session.image
+    if session.sources.scanning or image is None or not image.ready.complete:
+        return False
+    return not any(r.busy or r.phase is Phase.WAITING for r in session.runs.readings.values())
+
+
+def _circumstances(program: QApplication, session: Session) -> str:
+    read = [f"{r.model_id} {r.done}/{r.total}" for r in session.runs.readings.values() if r.total]
+    shape = "×".join(str(n) for n in session.image.stack.grid.shape) if session.image else "nothing"
+    return f"{shape}, read by {', '.join(read) or 'no model'}, Qt on {program.platformName()}, {os.cpu_count()} cores"
+
+
+def scrolling(folder: Path, home: Path, steps: int) -> Felt:
+    """From a step of the wheel until the slice is painted, findings on; pyqtgraph's ImageItem paints it without any."""
+    with _window(home) as (program, window):
+        window.open_paths([folder])
+        session = window.session
+        _live(program, lambda: _settled(session))
+        pane, image = window.panes.shown[0], session.image
+        assert image is not None
+        plot = pyqtgraph.GraphicsLayoutWidget()
+        item = pyqtgraph.ImageItem(axisOrder="row-major")
+        plot.addViewBox().addItem(item)
+        plot.resize(pane.size())
+        plot.show()
+        program.processEvents()
+        ours: list[float] = []
+        others: list[float] = []
+        for n in range(steps + 5):
+            k = (n * 7) % image.stack.grid.shape[0]
+            started = time.perf_counter()
+            session.set_view(replace(session.view, cursor=(k, *session.view.cursor[1:])))
+            pane.repaint()
+            ours.append((time.perf_counter() - started) * 1000)
+            started = time.perf_counter()
+            item.setImage(np.asarray(image.volume.voxels[k]), levels=(0, 700))
+            plot.viewport().repaint()
+            others.append((time.perf_counter() - started) * 1000)
+        plot.close()
+        where = f"pane of {pane.width()}×{pane.height()}, {len(session.shown_findings)} findings, "
+        return Felt(tuple(ours[5:]), tuple(others[5:]), where + _circumstances(program, session))
+
+
+def stalls(folder: Path, home: Path) -> Felt:
+    """Gaps between turns of the event loop while a series loads and models read all of it, the reader scrolling."""
+    gaps: list[float] = []
+    with _window(home) as (program, window):
+        for _ in range(50):
+            program.processEvents()
+        session = window.session
+        last = time.perf_counter()
+
+        def beat() -> None:
+            nonlocal last
+            now = time.perf_counter()
+            gaps.append((now - last) * 1000)
+            last = now
+            image = session.image
+            if image is not None and len(gaps) % 10 == 0:
+                bottom = session.view.cursor[0] == image.stack.grid.shape[0] - 1
+                looking.scroll(session, session.view.plane, -40 if bottom else 1)
+
+        timer = QTimer()
+        timer.setInterval(_BEAT_MS)
+        timer.timeout.connect(beat)
+        timer.start()
+        window.open_paths([folder])
+        seconds = _live(program, lambda: _settled(session))
+        timer.stop()
+        return Felt(tuple(gaps), (), f"{_circumstances(program, session)}, {seconds:.1f} s in all")

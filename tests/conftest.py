@@ -1,0 +1,66 @@
+"""What all tests share: a home of their own, the real data, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, journals and logs of a test are its own."""
+    monkeypatch.setenv("OVERREAD_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    """A test that leaves a thread behind has not cleaned up."""
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.is_alive() and not t.daemon]
+    for thread in left:
+        thread.join(timeout=5)
+    assert not [thread.name for thread in left if thread.is_alive()], "threads left behind"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real DICOM; where it is absent the test is skipped, in CI it fails."""
+    folder = Path(os.environ.get("OVERREAD_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "dicom").is_dir():
+        reason = f"real DICOM is not there: {folder} (set OVERREAD_DATA)"
+        if os.environ.get("OVERREAD_CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    """The path of an external program; where it is absent the test is skipped, in CI it fails."""
+    import shutil
+
+    def find(name: str) -> str:
+        found = shutil.which(name)
+        if found is None:
+            reason = f"{name} is not installed (packaging/test.py installs or names it)"
+            if os.environ.get("OVERREAD_CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic demo study, made once a run."""
+    from overread.dicom.demo import ensure_demo
+
+    return ensure_demo(tmp_path_factory.mktemp("demo"))
