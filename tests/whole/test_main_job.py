@@ -1,4 +1,4 @@
-"""The main job on a real glioma study, with real mouse and key events, judged by pixels and by other people's software."""
+"""The main job on a real glioma study: real mouse and key events, judged by pixels and by other people's software."""
 
 from __future__ import annotations
 

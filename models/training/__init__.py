@@ -1,0 +1,1 @@
+"""How the shipped models are made: architectures, data, training, evaluation and export."""

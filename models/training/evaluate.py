@@ -1,0 +1,122 @@
+"""What a model is worth: the folder as shipped, through the engine, on people it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from models.training import lgg
+from models.training.recipe import Recipe
+from models.training.score import dice, interval
+from overread.domain.geometry import Grid
+from overread.domain.study import Encoding, Identity, Stack
+from overread.domain.volume import Volume
+from overread.infer import manifest
+from overread.infer.backends import Chain
+from overread.infer.detector import OnnxDetector
+
+# The bundle gives no spacing; 240 mm over 256 pixels is the usual field of view of the collection.
+ASSUMED_MM = (5.0, 0.9, 0.9)
+CASES = ("glioma-fg6692-brats", "glioma-du7294-brats")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One person: overlap, and volumes in ml (for the bundle: at the assumed spacing)."""
+
+    name: str
+    dice: float
+    sensitivity: float
+    precision: float
+    truth_ml: float
+    found_ml: float
+
+
+def volume_of(voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
+    """Voxels that come from no DICOM file, as a volume that the engine reads."""
+    k, j, i = voxels.shape
+    nobody = Identity("", "", "", "", "", "", "", "", None, "", "MR", "")
+    stack = Stack("evaluation", nobody, Grid((k, j, i), affine), (), Encoding(j, i), role="FLAIR")
+    return Volume(stack, voxels, np.ones(k), np.zeros(k))
+
+
+def scored(name: str, detector: OnnxDetector, volume: Volume, truth: NDArray[np.bool_]) -> Score:
+    """Run the model on all slices and compare everything it proposes with the truth (k, j, i)."""
+    found = np.zeros(truth.shape, np.bool_)
+    for proposal in detector(volume, lambda fraction: None):
+        found |= proposal.mask.voxels
+    both = int((found & truth).sum())
+    voxel_ml = float(np.prod(volume.grid.spacing)) / 1000
+    return Score(
+        name,
+        dice(found, truth),
+        both / max(1, int(truth.sum())),
+        both / max(1, int(found.sum())),
+        float(truth.sum()) * voxel_ml,
+        float(found.sum()) * voxel_ml,
+    )
+
+
+def held_out(recipe: Recipe, data: Path, detector: OnnxDetector) -> list[Score]:
+    """The test patients of the bundle."""
+    patients = {patient.name: patient for patient in lgg.read(data / "train" / recipe.bundle)}
+    names = lgg.split(tuple(patients), recipe.seed).test
+    affine = np.diag([*ASSUMED_MM, 1.0])[[2, 1, 0, 3]]
+    return [
+        scored(name, detector, volume_of(patients[name].images, affine), patients[name].masks > 0) for name in names
+    ]
+
+
+def elsewhere(data: Path, detector: OnnxDetector) -> list[Score]:
+    """Two skull-stripped FLAIR volumes of 1 mm; the truth is a consensus of algorithms, not an expert's."""
+    scores = []
+    for case in CASES:
+        folder = data / "nifti" / case
+        image = sitk.ReadImage(str(_only(folder, "*_fla_bet.nii.gz")))
+        truth = sitk.GetArrayFromImage(sitk.ReadImage(str(_only(folder, "*_seg_simple.nii.gz")))) > 0
+        voxels = np.rint(sitk.GetArrayFromImage(image)).astype(np.int32)
+        directions = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+        affine = np.eye(4)
+        affine[:3, :3] = directions[:, ::-1]
+        affine[:3, 3] = image.GetOrigin()
+        scores.append(scored(case, detector, volume_of(voxels, affine), truth))
+    return scores
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    (path,) = folder.glob(pattern)
+    return path
+
+
+def summary(scores: Sequence[Score]) -> dict[str, Any]:
+    """Mean, median and 95 % bootstrap interval of the per-patient Dice, and what else the card says."""
+    values = [score.dice for score in scores]
+    low, high = interval(values)
+    return {
+        "patients": len(scores),
+        "dice_mean": round(float(np.mean(values)), 3),
+        "dice_low": round(low, 3),
+        "dice_high": round(high, 3),
+        "dice_median": round(float(np.median(values)), 3),
+        "dice_worst": round(min(values), 3),
+        "sensitivity_mean": round(float(np.mean([s.sensitivity for s in scores])), 3),
+        "precision_mean": round(float(np.mean([s.precision for s in scores])), 3),
+        "below_half": sum(value < 0.5 for value in values),
+    }
+
+
+def evaluate(recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
+    """Measure a model folder. Everything that the manifest's `results` and the card say comes from here."""
+    detector = OnnxDetector(manifest.read(folder), Chain())
+    inside = held_out(recipe, data, detector)
+    return {
+        "held_out": summary(inside),
+        "elsewhere": [asdict(score) for score in elsewhere(data, detector)],
+        "table": [asdict(score) for score in inside],
+    }

@@ -1,0 +1,169 @@
+"""The code that makes the models: the net, the split, what one epoch sees, and a run that is killed and goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.training import export, lgg, recipe, train
+from models.training.augment import augmented
+from models.training.cmunext import CMUNeXt
+from models.training.score import dice, interval
+
+RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_flair.toml"
+
+
+def small(**changes: object) -> recipe.Recipe:
+    """The shipped recipe, made small enough to run in seconds."""
+    tiny = {"dims": (4, 4, 4, 4, 4), "depths": (1,) * 5, "kernels": (3,) * 5, "crop": 64, "batch": 4, "epochs": 2}
+    return replace(recipe.read(RECIPE), **{**tiny, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """Eight made-up patients with four slices each, in the bundle's layout; a bright square is what is to be found."""
+    rng = np.random.default_rng(3)
+    with zipfile.ZipFile(tmp_path / "lgg-flair.zip", "w") as archive:
+        table = io.StringIO()
+        rows = csv.DictWriter(table, ["id", "split_group", "image", "mask"])
+        rows.writeheader()
+        archive.writestr("m/empty.jxl", imagecodecs.jpegxl_encode(np.zeros((96, 96), np.uint8), lossless=True))
+        for number in range(8):
+            for k in range(4):
+                image = rng.integers(60, 90, (96, 96)).astype(np.uint8)
+                image[:16] = 0
+                mask = np.zeros((96, 96), np.uint8)
+                if k >= 2:
+                    y, x = rng.integers(30, 60, 2)
+                    mask[y : y + 20, x : x + 20] = 1
+                    image[mask > 0] = 200
+                name = f"{number}_{k}"
+                archive.writestr(f"i/{name}.jxl", imagecodecs.jpegxl_encode(image, lossless=True))
+                if mask.any():
+                    archive.writestr(f"m/{name}.jxl", imagecodecs.jpegxl_encode(mask, lossless=True))
+                held = f"m/{name}.jxl" if mask.any() else "m/empty.jxl"
+                rows.writerow({"id": name, "split_group": f"P{number}", "image": f"i/{name}.jxl", "mask": held})
+        archive.writestr("index.csv", table.getvalue())
+    return tmp_path
+
+
+def test_cmunext_s_is_as_large_as_the_paper_says() -> None:
+    # Tang et al. 2024, table 1: CMUNeXt-S has 0.42 M parameters (three input channels).
+    net = CMUNeXt((8, 16, 32, 64, 128), (1, 1, 1, 1, 1), (3, 3, 7, 7, 9), channels=3)
+    assert round(sum(p.numel() for p in net.parameters()) / 1e6, 2) == 0.42
+
+
+def test_the_shipped_net_keeps_its_promises() -> None:
+    net = recipe.read(RECIPE).network().eval()
+    assert sum(p.numel() for p in net.parameters()) <= 500_000
+    with torch.inference_mode():
+        assert net(torch.zeros(2, 1, 64, 96)).shape == (2, 1, 64, 96)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        net(torch.zeros(1, 1, 50, 64))
+
+
+@given(st.sets(st.text(min_size=1, max_size=4), min_size=5, max_size=40), st.integers(0, 99))
+def test_a_split_parts_people_and_stays_the_same(names: set[str], seed: int) -> None:
+    parts = lgg.split(tuple(names), seed)
+    every = [*parts.train, *parts.validation, *parts.test]
+    assert sorted(every) == sorted(names)
+    assert parts == lgg.split(tuple(sorted(names, reverse=True)), seed)
+
+
+def test_the_bundle_is_read_patient_by_patient(bundle: Path) -> None:
+    patients = lgg.read(bundle / "lgg-flair.zip")
+    assert [p.name for p in patients] == list(lgg.names(bundle / "lgg-flair.zip")) == [f"P{n}" for n in range(8)]
+    assert all(p.images.shape == p.masks.shape == (4, 96, 96) for p in patients)
+    assert all(p.masks.any(axis=(1, 2)).tolist() == [False, False, True, True] for p in patients)
+    grey = patients[0].normalised(small().intensity)
+    assert abs(np.median(grey[patients[0].images > 50])) < 0.2
+
+
+def test_augmentation_keeps_mask_on_image_and_grey_in_range() -> None:
+    image = np.full((96, 96), -0.2, np.float32)
+    image[:10] = -3
+    mask = np.zeros((96, 96), np.uint8)
+    mask[40:60, 30:50] = 1
+    image[mask > 0] = 2.5
+    overlaps = []
+    for seed in range(30):
+        moved, area = augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(seed))
+        assert moved.shape == area.shape == (96, 96)
+        assert moved.min() >= -3
+        assert moved.max() <= 6
+        inside = area > 0
+        if inside.sum() > 50:
+            # whatever was done to place and contrast, the lesion is brighter than its rim
+            around = ~inside & (moved > -2.9)
+            overlaps.append(np.median(moved[inside]) > np.median(moved[around]))
+    assert np.mean(overlaps) == 1.0
+    again = augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(5))
+    assert np.array_equal(again[0], augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(5))[0])
+
+
+def test_a_killed_run_goes_on_where_it_was(bundle: Path, tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    train.train(small(), bundle, whole, resume=False, threads=1)
+    plan = small()
+    batches = train.Batches(plan, lgg.read(bundle / "lgg-flair.zip"))
+    assert len(list(batches.of(0))) == (16 + 8) // 4
+    train.train(replace(plan, epochs=1), bundle, halves, resume=False, threads=1)
+    assert not torch.load(halves / "checkpoint.pt", weights_only=True)["epoch"]
+    train.train(plan, bundle, halves, resume=True, threads=1)
+    assert torch.load(halves / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    assert len((halves / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_rate_warms_up_and_cools_down() -> None:
+    plan = small(epochs=20, warmup=2, rate=1.0)
+    rates = [train.rate_at(plan, epoch) for epoch in np.linspace(0, 20, 50)]
+    assert rates[0] < 0.1
+    assert max(rates) == pytest.approx(1.0, abs=0.05)
+    assert rates[-1] == pytest.approx(0.01)
+    assert int(np.argmax(rates)) < 8
+
+
+def test_export_gives_what_torch_gives(tmp_path: Path) -> None:
+    plan = small()
+    torch.manual_seed(1)
+    net = plan.network()
+    weights = tmp_path / "best.pt"
+    torch.save({"net": net.state_dict()}, weights)
+    export.export(plan, weights, tmp_path / "glioma-flair")
+    with np.load(tmp_path / "glioma-flair" / "selftest.npz") as kept:
+        tensor, expected = kept["input"], kept["output"]
+    session = onnxruntime.InferenceSession(tmp_path / "glioma-flair" / "model.onnx")
+    both = np.concatenate([tensor, tensor[..., ::-1]])
+    (output,) = session.run(None, {"image": both})
+    assert np.abs(output[:1] - expected).max() <= export.PARITY
+    assert output.shape[0] == 2
+
+
+def test_dice_is_simpleitk_s() -> None:
+    import SimpleITK as sitk
+
+    rng = np.random.default_rng(4)
+    a, b = rng.random((5, 20, 20)) > 0.6, rng.random((5, 20, 20)) > 0.5
+    measure = sitk.LabelOverlapMeasuresImageFilter()
+    measure.Execute(sitk.GetImageFromArray(a.astype(np.uint8)), sitk.GetImageFromArray(b.astype(np.uint8)))
+    assert dice(a, b) == pytest.approx(measure.GetDiceCoefficient())
+    assert dice(a & False, b & False) == 1.0
+
+
+def test_interval_holds_the_mean() -> None:
+    values = np.random.default_rng(1).normal(0.8, 0.1, 60)
+    low, high = interval(list(values))
+    standard = values.std() / np.sqrt(len(values))
+    assert low == pytest.approx(values.mean() - 1.96 * standard, abs=0.006)
+    assert high == pytest.approx(values.mean() + 1.96 * standard, abs=0.006)
