@@ -66,7 +66,7 @@ def to_onnx(model: nn.Module, tensor: NDArray[np.float32], file: Path, manifest:
         # the newer exporter writes opset 18 at least, whose Resize not every reader of ONNX knows
         warnings.simplefilter("ignore", DeprecationWarning)
         # the net checks its input's size; the answer is the same for every slice of the canvas
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             model,
             (torch.from_numpy(tensor),),
