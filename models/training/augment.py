@@ -15,14 +15,14 @@ def augmented(
 ) -> tuple[F32, NDArray[np.float32]]:
     """Change one normalised slice (rows, columns) and its mask; both come back ``size`` × ``size``, float32."""
     image, area = _placed(image, mask, size, clip[0], rng)
-    if rng.random() < 0.15:
-        image = _stripped(image, clip[0], rng)
+    if rng.random() < 0.3:
+        image, area = _stripped(image, area, clip[0], rng)
     air = image <= clip[0] + 1e-3
     image = _regreyed(image, rng)
     if rng.random() < 0.3:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.5))), np.float32)
     image = image + rng.normal(0, rng.uniform(0, 0.12), image.shape).astype(np.float32)
-    image[air] = clip[0]
+    image[air] = rng.uniform(clip[0], -1)
     return np.clip(image, *clip), area
 
 
@@ -51,12 +51,16 @@ def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generat
     return np.asarray(moved, np.float32), (area >= 0.5).astype(np.float32)
 
 
-def _stripped(image: F32, fill: float, rng: np.random.Generator) -> F32:
+def _stripped(image: F32, area: F32, fill: float, rng: np.random.Generator) -> tuple[F32, F32]:
     """Take scalp and skull away, roughly, as many preprocessed studies come."""
-    head = (image > fill + 0.35 * (np.median(image) - fill) + 0.3).astype(np.uint8)
-    whole = cv2.morphologyEx(head, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-    depth = cv2.distanceTransform(cv2.copyMakeBorder(whole, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3)
-    return np.where(depth[1:-1, 1:-1] > rng.uniform(8, 16), image, np.float32(fill)).astype(np.float32)
+    # air lies below, and the head's median is 0
+    edges, _ = cv2.findContours((image > -0.45).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    head = np.zeros((image.shape[0] + 2, image.shape[1] + 2), np.uint8)
+    if edges:
+        cv2.drawContours(head, [max(edges, key=cv2.contourArea)], -1, 1, cv2.FILLED, offset=(1, 1))
+    depth = cv2.distanceTransform(head, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    kept = depth > rng.uniform(9, 17)
+    return np.where(kept, image, np.float32(fill)), np.where(kept, area, np.float32(0))
 
 
 def _regreyed(image: F32, rng: np.random.Generator) -> F32:
