@@ -112,16 +112,27 @@ def test_augmentation_keeps_mask_on_image_and_grey_in_range() -> None:
     assert np.array_equal(again[0], augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(5))[0])
 
 
-def test_a_killed_run_goes_on_where_it_was(bundle: Path, tmp_path: Path) -> None:
+def test_a_killed_run_ends_like_one_that_was_not(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = small(tumour_free=0.5)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    train.train(small(), bundle, whole, resume=False, threads=1)
-    plan = small()
+    train.train(plan, bundle, whole, resume=False, threads=1)
     batches = train.Batches(plan, lgg.read(bundle / "lgg-flair.zip"))
     assert len(list(batches.of(0))) == (16 + 8) // 4
-    train.train(replace(plan, epochs=1), bundle, halves, resume=False, threads=1)
-    assert not torch.load(halves / "checkpoint.pt", weights_only=True)["epoch"]
+
+    def killed(self: train.Batches, epoch: int) -> object:
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return untouched(self, epoch)
+
+    untouched = train.Batches.of
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Batches, "of", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(plan, bundle, halves, resume=False, threads=1)
     train.train(plan, bundle, halves, resume=True, threads=1)
-    assert torch.load(halves / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    straight, mended = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (whole, halves))
+    assert mended["epoch"] == 1
+    assert all(torch.equal(value, mended["net"][name]) for name, value in straight["net"].items())
     assert len((halves / "log.jsonl").read_text().splitlines()) == 2
 
 
