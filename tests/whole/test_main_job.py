@@ -97,7 +97,8 @@ def test_a_glioma_is_read_corrected_and_sent(
     drawer.name.setText("Ada Lovelace")
     drawer.folder.setText(str(out))
     QTest.mouseClick(drawer.go, Qt.MouseButton.LeftButton)
-    driver.until(lambda: "checked" in drawer.result.text())
+    driver.until(lambda: not drawer.result.text().startswith("Writing"))
+    assert "read back and checked" in drawer.result.text()
     seg, report = sorted(out.glob("*.dcm"))
     assert style.ACCEPTED in drawer.result.styleSheet()
 

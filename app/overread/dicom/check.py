@@ -74,13 +74,13 @@ def _segmentation(written: Dataset, headers: SourceHeaders, findings: Sequence[F
     volumes = np.zeros((len(findings), *stack.grid.shape), np.bool_)
     seen: set[tuple[int, int]] = set()
     for pixel, group in zip(pixels, written.PerFrameFunctionalGroupsSequence, strict=True):
-        segment = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1
-        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        segment = int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber) - 1
+        source = _macro("DerivationImageSequence", group, shared).SourceImageSequence[0]
         index = int(source.get("ReferencedFrameNumber", 1)) - 1
         k = place.get((str(source.ReferencedSOPInstanceUID), index))
         _require(k is not None, "a frame refers to an image that is not in the series")
         assert k is not None
-        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+        position = np.array(_macro("PlanePositionSequence", group, shared).ImagePositionPatient, float)
         _require(bool(np.abs(position - where[k]).max() < _PLACE_MM), "a frame lies in another place than its image")
         _require((segment, k) not in seen, "a frame is there twice")
         seen.add((segment, k))
@@ -90,6 +90,12 @@ def _segmentation(written: Dataset, headers: SourceHeaders, findings: Sequence[F
         _require(np.array_equal(volumes[segment], finding.mask.voxels), f"voxels of segment {segment + 1} differ")
         tracked = written.SegmentSequence[segment].get("TrackingUID")
         _require(tracked == finding.id, f"segment {segment + 1} lost its tracking UID")
+
+
+def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
+    """A functional group of one frame, which stands with the frame or with all of them (PS3.3 C.7.6.16.1)."""
+    found: Dataset = (group.get(keyword) or shared[keyword].value)[0]
+    return found
 
 
 def _report(
