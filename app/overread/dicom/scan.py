@@ -82,7 +82,10 @@ def scan(paths: tuple[Path, ...], scratch: Path) -> Iterator[Catalogue]:
     found = _Found()
     shown = time.monotonic()
     for path in files(paths, scratch):
-        found.add(path)
+        if isinstance(path, Skipped):
+            found.skipped.append(path)
+        else:
+            found.add(path)
         if time.monotonic() - shown > _EVERY_S:
             yield found.catalogue()
             shown = time.monotonic()
