@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.geometry import Index
+from overread.domain.geometry import Box, Index
 
 Bools = NDArray[np.bool_]
 
@@ -38,6 +38,12 @@ class Mask:
     start: Index
     extent: Index
     packed: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.packed) != -(-int(np.prod(self.extent)) // 8):
+            raise ValueError("a mask holds one bit for each voxel of its box")
+        if any(not 0 <= a <= a + n <= size for a, n, size in zip(self.start, self.extent, self.shape, strict=True)):
+            raise ValueError("a mask's box lies within its grid")
 
     @classmethod
     def of(cls, voxels: Bools, offset: Index = (0, 0, 0), shape: Index | None = None) -> Mask:
@@ -75,7 +81,7 @@ class Mask:
         return bool(self.packed)
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """The box within the grid."""
         k, j, i = (slice(at, at + size) for at, size in zip(self.start, self.extent, strict=True))
         return k, j, i
@@ -94,7 +100,7 @@ class Mask:
         return whole
 
 
-def bounding_box(voxels: Bools) -> tuple[slice, slice, slice] | None:
+def bounding_box(voxels: Bools) -> Box | None:
     """The smallest box that holds every set voxel of a (k, j, i) array; None if there is none."""
     parts: list[slice] = []
     for axis in range(3):
@@ -215,7 +221,7 @@ class Finding:
 
     def redrawn(self, mask: Mask, measures: Measures | None, act: Act) -> Finding:
         """The same finding after a reader changed its voxels; what the model drew stays in `original`."""
-        original = self.original or (self.mask if self.model else None)
+        original = self.mask if self.original is None and self.model is not None else self.original
         return replace(
             self,
             mask=mask,

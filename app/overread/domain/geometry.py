@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Index = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 Floats = NDArray[np.float64]
 
 _POSITIVE = "LPH"
@@ -39,7 +40,7 @@ class Grid:
     calibrated: bool = True
 
     def __post_init__(self) -> None:
-        affine = np.array(self.affine, dtype=np.float64)
+        affine = np.array(self.affine, dtype=np.float64) + 0.0  # -0 becomes 0: equal grids have equal hashes
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise ValueError("a grid's affine is 4×4 and finite")
         if len(self.shape) != 3 or min(self.shape) < 1:
@@ -51,10 +52,14 @@ class Grid:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Grid) and self.shape == other.shape and np.array_equal(self.affine, other.affine)
+        return isinstance(other, Grid) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.affine.tobytes()))
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Index, bytes, bool, bool]:
+        return self.shape, self.affine.tobytes(), self.oriented, self.calibrated
 
     @cached_property
     def inverse(self) -> Floats:
@@ -94,8 +99,7 @@ class Grid:
 
     def clamp(self, index: ArrayLike) -> Index:
         """The voxel nearest to a fractional index."""
-        whole = np.rint(np.asarray(index, dtype=np.float64))
-        k, j, i = np.clip(whole, 0, np.array(self.shape) - 1).astype(int).tolist()
+        k, j, i = np.clip(nearest(index), 0, np.array(self.shape) - 1).tolist()
         return k, j, i
 
     @property
@@ -107,6 +111,14 @@ class Grid:
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Whether both put the same voxels at the same places."""
         return self.shape == other.shape and bool(np.abs(self.corners - other.corners).max() <= tolerance_mm)
+
+
+def nearest(index: ArrayLike) -> NDArray[np.intp]:
+    """The voxels, in or off the grid, in which fractional indices lie; half way between two it is the higher one.
+
+    Rounding to even would give every place half way between two voxels to every other voxel.
+    """
+    return np.floor(np.asarray(index, dtype=np.float64) + 0.5).astype(np.intp)
 
 
 class Plane(Enum):
@@ -145,6 +157,12 @@ class PlaneAxes:
         if self.down > self.across:
             picture = picture.swapaxes(0, 1)
         return picture[:: -1 if self.flip_down else 1, :: -1 if self.flip_across else 1]
+
+    def slab(self, index: int) -> Box:
+        """The box, one voxel thick, of slice `index`."""
+        box = [slice(None)] * 3
+        box[self.through] = slice(index, index + 1)
+        return box[0], box[1], box[2]
 
     def size(self, shape: Index) -> tuple[int, int]:
         """Rows and columns of the picture."""

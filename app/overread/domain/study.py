@@ -36,8 +36,10 @@ class Identity:
 
     @property
     def display_name(self) -> str:
-        """The patient's name as people read it, from the alphabetic group of a PN (PS3.5 6.2.1)."""
-        parts = [part.strip() for part in self.patient_name.split("=")[0].split("^")]
+        """The patient's name as people read it, from the first group of a PN that is not empty (PS3.5 6.2.1)."""
+        groups = self.patient_name.split("=")
+        written = next((group for group in groups if group.strip(" ^")), "")
+        parts = [part.strip() for part in written.split("^")]
         family, given = parts[0], " ".join(part for part in parts[1:3] if part)
         return ", ".join(part for part in (family, given) if part) or "No name"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.geometry import Floats, Grid, PlaneAxes
+from overread.domain.geometry import Box, Floats, Grid
 from overread.domain.study import Stack
 
 
@@ -56,23 +56,16 @@ class Volume:
         """Whether one slope and intercept hold for all slices."""
         return bool((self.slope == self.slope[0]).all() and (self.intercept == self.intercept[0]).all())
 
-    def real(self, axes: PlaneAxes, index: int) -> Floats:
-        """Real values of a slice as it lies on the screen, float64, shape (rows, columns)."""
-        stored = axes.picture(self.voxels, index)
-        if axes.through == 0 or self.uniform:
-            k = index if axes.through == 0 else 0
-            return np.asarray(stored * self.slope[k] + self.intercept[k], dtype=np.float64)
-        shape = self.grid.shape
-        slope = axes.picture(np.broadcast_to(self.slope[:, None, None], shape), index)
-        intercept = axes.picture(np.broadcast_to(self.intercept[:, None, None], shape), index)
-        return np.asarray(stored * slope + intercept, dtype=np.float64)
+    def real(self, box: Box) -> Floats:
+        """Real values of a box of a grey image (Modality LUT, or slope and intercept), float64, shape (k, j, i)."""
+        stored = self.voxels[box].astype(np.float64)
+        if self.stack.modality_lut is not None:
+            return self.stack.modality_lut.apply(stored)
+        return np.asarray(stored * self.slope[box[0], None, None] + self.intercept[box[0], None, None])
 
     def value(self, k: int, j: int, i: int) -> float:
         """The real value of one voxel of a grey image."""
-        stored = float(self.voxels[k, j, i])
-        if self.stack.modality_lut is not None:
-            return float(self.stack.modality_lut.apply(np.array([stored]))[0])
-        return stored * float(self.slope[k]) + float(self.intercept[k])
+        return float(self.real((slice(k, k + 1), slice(j, j + 1), slice(i, i + 1)))[0, 0, 0])
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,17 @@ Bytes = NDArray[np.uint8]
 def windowed(real: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
     """Real values to 0 … 1 by a window: LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
     center, width = window.center, max(window.width, 1e-9)
+    if window.function == "LINEAR" and width == 1.0:
+        return np.where(real > center - 0.5, 1.0, 0.0)
     if window.function == "SIGMOID":
         return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (real - center) / width, -700, 700))))
-    if window.function == "LINEAR_EXACT" or width <= 1.0:
+    if window.function == "LINEAR_EXACT" or width < 1.0:  # LINEAR knows no width below 1
         return np.clip((real - center) / width + 0.5, 0.0, 1.0)
     return np.clip((real - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
 
 
 def grey(real: NDArray[np.float64], stack: Stack, window: Window, invert: bool) -> Bytes:
-    """Real values (after the Modality LUT) to bytes."""
+    """Real values to bytes."""
     if window.function == "LUT" and stack.voi_lut is not None:
         values = stack.voi_lut.apply(real)
         low, high = float(stack.voi_lut.values.min()), float(stack.voi_lut.values.max())
@@ -51,13 +53,9 @@ def _table(stack: Stack, slope: float, intercept: float, window: Window, invert:
 def shaded(volume: Volume, axes: PlaneAxes, index: int, window: Window, invert: bool) -> Bytes:
     """A slice as it lies on the screen, in bytes, shape (rows, columns)."""
     stack = volume.stack
-    picture = axes.picture(volume.voxels, index)
-    per_slice = axes.through == 0 or volume.uniform
-    if per_slice and volume.voxels.dtype.itemsize <= 2:
+    if (axes.through == 0 or volume.uniform) and volume.voxels.dtype.itemsize <= 2:
         k = index if axes.through == 0 else 0
         table = _table(stack, float(volume.slope[k]), float(volume.intercept[k]), window, invert)
-        codes = np.ascontiguousarray(picture).view(f"u{volume.voxels.dtype.itemsize}")
+        codes = np.ascontiguousarray(axes.picture(volume.voxels, index)).view(f"u{volume.voxels.dtype.itemsize}")
         return np.asarray(cv2.LUT(codes, table), dtype=np.uint8)
-    if stack.modality_lut is not None:
-        return grey(stack.modality_lut.apply(picture.astype(np.float64)), stack, window, invert)
-    return grey(volume.real(axes, index), stack, window, invert)
+    return grey(axes.picture(volume.real(axes.slab(index)), 0), stack, window, invert)

@@ -59,7 +59,7 @@ def to_record(finding: Finding) -> Record:
         "anatomy": _code(finding.anatomy),
         "colour": finding.colour,
         "mask": mask_record(finding.mask),
-        "original": mask_record(finding.original) if finding.original else None,
+        "original": None if finding.original is None else mask_record(finding.original),
         "measures": None
         if measures is None
         else [

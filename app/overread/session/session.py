@@ -180,8 +180,9 @@ class Session:
         failures = self.image.ready.failures + tuple(f"Slice {k + 1}: {reason}" for k, reason in arrived.failed)
         image = Image(self.image.volume, Ready(bytes(ready), failures))
         if self.view.window.width <= 0 and arrived.slices:
-            sample = image.volume.voxels[arrived.slices[0]] * image.volume.slope[arrived.slices[0]]
-            self._set_view(replace(self.view, window=fitted(sample + image.volume.intercept[arrived.slices[0]])))
+            k = arrived.slices[0]
+            real = image.volume.real((slice(k, k + 1), slice(None), slice(None)))
+            self._set_view(replace(self.view, window=fitted(real)))
         self._set_image(image)
 
     def _loaded(self) -> None:

@@ -10,9 +10,9 @@ from PySide6.QtCore import QObject, Signal
 
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Status, find
-from overread.domain.geometry import Floats, Plane, plane_axes
+from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
 from overread.domain.view import Tool
-from overread.imaging.paint import Box, Stroke, empty
+from overread.imaging.paint import Stroke, empty
 from overread.session.review import accept, draw_new, redraw, reject, restore, undecided
 from overread.session.session import Session
 from overread.ui import looking
@@ -53,7 +53,7 @@ class Desk(QObject):
 
     def at(self, index: Floats) -> Finding | None:
         """The smallest finding under a place (fractional k, j, i)."""
-        k, j, i = (round(float(n)) for n in index)
+        k, j, i = nearest(index).tolist()
         under = []
         for finding in self.visible():
             box = finding.mask.box
@@ -200,8 +200,7 @@ class Desk(QObject):
         image, limits = self.session.image, self.session.view.brush.range
         assert image is not None
         assert limits is not None
-        volume = image.volume
-        real = volume.voxels[box] * volume.slope[box[0], None, None] + volume.intercept[box[0], None, None]
+        real = image.volume.real(box)
         return np.asarray((real >= limits[0]) & (real <= limits[1]))
 
     def extend_stroke(self, index: Floats) -> None:

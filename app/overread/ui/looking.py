@@ -90,8 +90,7 @@ def fit_window(session: Session) -> None:
     if image is None or image.volume.colour:
         return
     k = session.view.cursor[0]
-    stored = image.volume.voxels[k].astype(float)
-    window = fitted(stored * image.volume.slope[k] + image.volume.intercept[k])
+    window = fitted(image.volume.real((slice(k, k + 1), slice(None), slice(None))))
     session.set_view(replace(session.view, window=window))
 
 

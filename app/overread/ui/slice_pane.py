@@ -83,7 +83,7 @@ class SlicePane(QWidget):
         projection, ratio = self.projection, self.devicePixelRatioF()
         if projection is None:
             return None
-        x, y = at.x() * ratio, at.y() * ratio
+        x, y = at.x() * ratio + 0.5, at.y() * ratio + 0.5  # the middle of the pixel that the pointer names
         return projection.to_index(x, y) if anywhere or projection.inside(x, y) else None
 
     def anchor_mm(self, at: QPointF) -> tuple[float, float]:
