@@ -46,6 +46,6 @@ def normaliser(rule: IntensityRule, real: NDArray[np.floating] | NDArray[np.inte
     sample = real.reshape(-1).astype(np.float64)
     body = sample[sample > sample.mean()]
     if body.size == 0:
-        return Normaliser(float(sample.mean()) if sample.size else 0.0, 1.0, rule.clip)
+        return Normaliser(float(sample.mean()), 1.0, rule.clip)
     low, middle, high = np.percentile(body, (10, 50, 90))
     return Normaliser(float(middle), float(max(high - low, 1e-6)), rule.clip)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
-from skimage.measure import find_contours
+from scipy.spatial import ConvexHull
 
 from overread.domain.finding import Mask, Measures
 from overread.domain.geometry import Grid
@@ -17,8 +16,8 @@ def measure(mask: Mask, grid: Grid) -> Measures | None:
     """Volume, and the longest diameter with the longest one at right angles to it, both in one acquired slice.
 
     The slice is the one in which the longest diameter is greatest (RECIST 1.1, Eisenhauer 2009: longest diameter in
-    the plane of acquisition; the perpendicular as in the WHO and RANO criteria). Outlines run half way between voxel
-    centres inside and outside. None for an empty mask.
+    the plane of acquisition; the perpendicular as in the WHO and RANO criteria); of equal ones, the one with the
+    longer perpendicular. Outlines run half way between voxel centres inside and outside. None for an empty mask.
     """
     if not mask:
         return None
@@ -26,21 +25,17 @@ def measure(mask: Mask, grid: Grid) -> Measures | None:
     counts = inner.sum(axis=(1, 2))
     down, across = grid.affine[:3, 1], grid.affine[:3, 2]
     pixel_mm2 = float(np.linalg.norm(np.cross(down, across)))
-    long_axis = short_axis = 0.0
+    axes = (0.0, 0.0)
     # Larger slices first: a slice whose box cannot hold a longer diameter is not looked at.
     for k in np.argsort(-counts, kind="stable"):
-        if _diagonal(inner[k], grid) <= long_axis:
-            continue
-        hull = _hull_mm(inner[k], grid)
-        length, breadth = diameters(hull)
-        if length > long_axis:
-            long_axis, short_axis = length, breadth
+        if _diagonal(inner[k], grid) >= axes[0]:
+            axes = max(axes, _diameters(_hull_mm(inner[k], grid)))
     largest = int(counts.argmax())
     # Rounded here, once, so that the panel, the JSON and the SR say the same number.
     return Measures(
         volume_ml=round(mask.count * grid.voxel_mm3 / 1000, 3),
-        long_axis_mm=round(long_axis, 2),
-        short_axis_mm=round(short_axis, 2),
+        long_axis_mm=round(axes[0], 2),
+        short_axis_mm=round(axes[1], 2),
         largest_slice=mask.start[0] + largest,
         area_mm2=round(float(counts[largest]) * pixel_mm2, 1),
     )
@@ -56,29 +51,39 @@ def _diagonal(pixels: NDArray[np.bool_], grid: Grid) -> float:
 
 
 def _hull_mm(pixels: NDArray[np.bool_], grid: Grid) -> Points:
-    """The convex hull of a slice's outline, mm in the slice's plane, counter-clockwise, shape (n, 2)."""
-    outline = np.concatenate(find_contours(np.pad(pixels, 1).astype(np.float64), 0.5)) - 1.0
-    points = outline * (grid.spacing[1], grid.spacing[2])
-    try:
-        return np.asarray(points[ConvexHull(points).vertices])
-    except QhullError:  # all points on one line: cannot happen for outlines around pixels, but costs nothing
-        return points
+    """The convex hull of a slice's outline, mm in the slice's plane, counter-clockwise, shape (n, 2).
+
+    It is the hull of the points half a pixel above, below, left and right of the outermost pixels of each row.
+    """
+    rows = np.flatnonzero(pixels.any(axis=1))
+    first = pixels[rows].argmax(axis=1)
+    last = pixels.shape[1] - 1 - pixels[rows, ::-1].argmax(axis=1)
+    ends = np.stack([np.tile(rows, 2), np.concatenate([first, last])], axis=1)
+    around = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
+    points = (ends[:, None] + around).reshape(-1, 2) * grid.spacing[1:]
+    return np.asarray(points[ConvexHull(points).vertices])
 
 
-def diameters(hull: Points) -> tuple[float, float]:
-    """Greatest distance between two points of a convex polygon, and its longest chord at right angles to that."""
-    if len(hull) < 2:
-        return 0.0, 0.0
+def _diameters(hull: Points) -> tuple[float, float]:
+    """Greatest distance between two points of a convex polygon, and its longest chord at right angles to that.
+
+    To a micrometre, so that of diameters that only rounding tells apart the one with the longest chord is taken.
+    """
     between = hull[:, None] - hull[None]
-    distances = np.einsum("abx,abx->ab", between, between)
-    a, b = np.unravel_index(int(distances.argmax()), distances.shape)
-    length = float(np.sqrt(distances[a, b]))
-    along = (hull[b] - hull[a]) / length
+    squared = np.einsum("abx,abx->ab", between, between)
+    length = round(float(np.sqrt(squared.max())), 6)
+    pairs = np.argwhere(np.triu(squared > (length - 1e-6) ** 2))
+    return length, max(_breadth(hull, hull[a], hull[b]) for a, b in pairs)
+
+
+def _breadth(hull: Points, start: Points, end: Points) -> float:
+    """The longest chord of a convex polygon, counter-clockwise, at right angles to a diameter of it."""
+    along = (end - start) / np.linalg.norm(end - start)
     x, y = hull @ along, hull @ np.array([-along[1], along[0]])
     # Width as a function of x is concave and piecewise linear, so its maximum lies at a vertex.
-    start = int(x.argmin())
-    x, y = np.roll(x, -start), np.roll(y, -start)
+    first = int(x.argmin())
+    x, y = np.roll(x, -first), np.roll(y, -first)
     turn = int(x.argmax())
     lower = np.interp(x, x[: turn + 1], y[: turn + 1])
     upper = np.interp(x, np.append(x[turn:], x[0])[::-1], np.append(y[turn:], y[0])[::-1])
-    return length, float((upper - lower).max())
+    return float((upper - lower).max())

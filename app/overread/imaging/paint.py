@@ -8,47 +8,53 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from overread.domain.finding import Mask
-from overread.domain.geometry import Floats, Grid, Index
+from overread.domain.geometry import Box, Floats, Grid, Index, nearest
 
-Box = tuple[slice, slice, slice]
 Bools = NDArray[np.bool_]
 # The working box grows by this many voxels beyond what a stroke needs, so that it seldom grows.
 _MARGIN = 16
+# Centres that lie on the brush's edge belong to it, whatever the rounding.
+_EDGE = 1.0 + 1e-9
 
 
 def capsule(grid: Grid, start: ArrayLike, end: ArrayLike, diameter_mm: float, through: int | None) -> tuple[Box, Bools]:
     """The voxels whose centres lie within `diameter_mm / 2` of the segment between two fractional indices (k, j, i).
 
-    `through` is the array axis across which the brush is flat (a disc in that slice); None is a ball. The voxel under
-    the pen always belongs to it. Returns the box within the grid and the voxels of the box.
+    `through` is the array axis across which the brush is flat (a disc in that slice); None is a ball. The voxels that
+    the pen passes over always belong to it. Returns the box within the grid and the voxels of the box.
     """
-    first, last = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    first, last = np.array(start, np.float64), np.array(end, np.float64)
     if through is not None:
-        first, last = first.copy(), last.copy()
-        first[through] = last[through] = round(float(last[through]))
+        first[through] = last[through] = nearest(last)[through]
     radius = diameter_mm / 2
     # Half widths in voxels: a ball of radius r spans r·|row of the inverse| along each index axis, sheared or not.
     reach = radius * np.linalg.norm(grid.inverse[:3, :3], axis=1)
     if through is not None:
         reach[through] = 0.0
-    low = np.floor(np.minimum(first, last) - reach).astype(int)
-    high = np.ceil(np.maximum(first, last) + reach).astype(int) + 1
-    low, high = np.clip(low, 0, grid.shape), np.clip(high, 0, grid.shape)
+    low = np.clip(nearest(np.minimum(first, last) - reach), 0, grid.shape)
+    high = np.clip(nearest(np.maximum(first, last) + reach) + 1, 0, grid.shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    if any(part.stop <= part.start for part in box):
+    if (high <= low).any():
         return (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.bool_)
-    at = np.stack(np.meshgrid(*(np.arange(part.start, part.stop) for part in box), indexing="ij"), axis=-1)
-    matrix = grid.affine[:3, :3].T
-    points = (at - first) @ matrix
-    along = (last - first) @ matrix
-    length = float(along @ along)
-    where = np.clip(points @ along / length, 0.0, 1.0) if length > 0 else np.zeros(points.shape[:-1])
-    off = points - where[..., None] * along
-    inside = np.einsum("...x,...x->...", off, off) <= radius * radius
-    for pen in (first, last):
-        centre = np.rint(pen).astype(int)
-        if all(part.start <= c < part.stop for part, c in zip(box, centre, strict=True)):
-            inside[tuple(c - part.start for part, c in zip(box, centre, strict=True))] = True
+    inside = np.empty(high - low, np.bool_)
+    matrix = grid.affine[:3, :3]
+    along = matrix @ (last - first)
+    length, step = float(along @ along), matrix[:, 0]
+    j, i = (np.arange(low[axis], high[axis]) - first[axis] for axis in (1, 2))
+    points = j[:, None, None] * matrix[:, 1] + i[:, None] * matrix[:, 2]
+    squares, ways, steps = np.einsum("jix,jix->ji", points, points), points @ along, points @ step
+    for n in range(len(inside)):  # a slice at a time: all of a large ball would not fit into the cache
+        k = low[0] + n - first[0]
+        squared = squares + k * (2 * steps + k * (step @ step))
+        if length > 0:
+            way = ways + k * (step @ along)
+            t = np.clip(way / length, 0.0, 1.0)
+            squared += t * (t * length - 2 * way)
+        np.less_equal(squared, radius * radius * _EDGE, out=inside[n])
+    # A pen thinner than a voxel may miss every centre: what it passes over is drawn all the same.
+    under = nearest(np.linspace(first, last, int(np.ceil(2 * np.abs(last - first).max())) + 2))
+    held = under[((under >= low) & (under < high)).all(axis=1)] - low
+    inside[tuple(held.T)] = True
     return (box[0], box[1], box[2]), inside
 
 
