@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,9 +123,12 @@ class SelfTest:
         """UserError where the file is missing or damaged."""
         self._spec = spec
         try:
-            with np.load(spec.selftest) as stored:
+            with spec.selftest.open("rb") as file, np.load(file) as stored:
                 self.input, self.output = stored["input"], stored["output"]
-        except (OSError, ValueError, KeyError) as error:
+            fits = self.input.shape[2:] == spec.prepare.size and self.output.shape[1] >= len(spec.outputs)
+            if not fits or not len(self.input):
+                raise ValueError("the self-test is not of the size that the manifest gives")
+        except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
             raise UserError(
                 f"The self-test of {spec.id} cannot be read.", "Install the model again: nothing runs unverified."
             ) from error

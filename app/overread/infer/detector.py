@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.errors import Cancelled
+from overread.domain.errors import Cancelled, UserError
 from overread.domain.ports import Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
@@ -90,6 +90,11 @@ class ModelRun:
                 tensor = self.slicer.tensor(index)
                 ready = time.perf_counter()
                 output = self.served.backend.run(tensor, cancel)[0]
+                if not np.isfinite(output).all():  # nothing is above a threshold then: it would look like a clean slice
+                    raise UserError(
+                        f"{self.spec.name} gave no numbers for slice {index + 1}, so nothing was read.",
+                        "Run “overread models check”.",
+                    )
                 ran = time.perf_counter()
                 maps = (self.slicer.where.onto_slice(output[o.channel]) for o in self.spec.outputs)
                 patches = tuple(_patch(p, o) for p, o in zip(maps, self.spec.outputs, strict=True))

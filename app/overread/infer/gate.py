@@ -9,6 +9,8 @@ from overread.domain.study import Stack
 from overread.infer.manifest import ModelSpec
 
 _MODALITIES = {"CT": "CT", "MR": "MR", "CR": "X-ray", "DX": "X-ray", "US": "ultrasound", "PT": "PET"}
+# Positions are written with few digits: a limit is not missed by less than this, mm or degrees.
+_ROUNDING = 1e-3
 
 
 def refusal(spec: ModelSpec, stack: Stack) -> str:
@@ -28,11 +30,13 @@ def _reason(spec: ModelSpec, stack: Stack) -> str:
         return f"{seen}, the model reads {wanted}"
     if gate.body_part and stack.body_part and stack.body_part not in gate.body_part:
         return f"it shows {stack.body_part.lower()}, the model reads {' or '.join(gate.body_part).lower()}"
-    if stack.encoding.samples > 1:
+    if stack.encoding.samples > 1 or stack.encoding.photometric == "PALETTE COLOR":
         return "it is in colour"
+    if stack.modality_lut is not None:
+        return "its values come through a lookup table"
     if not stack.measurable:
         text = next((p.text for p in stack.problems if not p.measurable), "It has no place in the patient.")
-        return text[0].lower() + text[1:].rstrip(".")
+        return text[0].lower() + text[1:].rstrip(".")  # a problem's text is a sentence; here it is a part of one
     return _geometry(spec, stack)
 
 
@@ -41,17 +45,20 @@ def _geometry(spec: ModelSpec, stack: Stack) -> str:
     axes = plane_axes(grid, spec.prepare.plane)
     count = grid.shape[axes.through]
     if not gate.slices[0] <= count <= gate.slices[1]:
-        return f"it has {count} {spec.prepare.plane.value} slices, the model wants {gate.slices[0]} to {gate.slices[1]}"
+        slices = f"{spec.prepare.plane.value} slice{'s' if count != 1 else ''}"
+        return f"it has {count} {slices}, the model wants {gate.slices[0]} to {gate.slices[1]}"
     for limits, axis, what in (
         (gate.in_plane_mm, axes.down, "pixels"),
         (gate.in_plane_mm, axes.across, "pixels"),
         (gate.between_slices_mm, axes.through, "slices"),
     ):
         spacing = grid.spacing[axis]
-        if not limits[0] <= spacing <= limits[1]:
-            return f"its {what} are {spacing:.2f} mm apart, the model wants {limits[0]:g} to {limits[1]:g} mm"
+        if not limits[0] - _ROUNDING <= spacing <= limits[1] + _ROUNDING:
+            return f"its {what} are {spacing:.4g} mm apart, the model wants {limits[0]:g} to {limits[1]:g} mm"
     body = {Plane.SAGITTAL: 0, Plane.CORONAL: 1, Plane.AXIAL: 2}[spec.prepare.plane]
-    tilt = float(np.degrees(np.arccos(np.clip(abs(grid.directions[body, axes.through]), 0, 1))))
-    if tilt > gate.tilt_deg:
-        return f"its slices are tilted by {tilt:.0f}°, the model wants at most {gate.tilt_deg:g}°"
+    # Where the stack is sheared (gantry tilt) the slices lean though the step from one to the next does not.
+    normal = np.cross(grid.directions[:, axes.down], grid.directions[:, axes.across])
+    tilt = float(np.degrees(np.arccos(np.clip(abs(normal[body]) / np.linalg.norm(normal), 0, 1))))
+    if tilt > gate.tilt_deg + _ROUNDING:
+        return f"its slices are tilted by {tilt:.1f}°, the model wants at most {gate.tilt_deg:g}°"
     return ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,34 +95,105 @@ class ModelSpec:
         return hashlib.sha256(self.weights.read_bytes()).hexdigest() == self.sha256
 
 
-def _code(text: str) -> Code:
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table[key]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"“{key}” is no text")
+    return value
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"“{what}” is no number")
+    return float(value)
+
+
+def _numbers(values: Any, what: str) -> tuple[float, float]:
+    if not isinstance(values, (list, tuple)) or len(values) != 2:
+        raise ValueError(f"“{what}” is not two numbers")
+    return _number(values[0], what), _number(values[1], what)
+
+
+def _sizes(values: Any, what: str) -> tuple[float, float]:
+    sizes = _numbers(values, what)
+    if min(sizes) <= 0:
+        raise ValueError(f"“{what}” is not above 0")
+    return sizes
+
+
+def _range(values: Any, what: str) -> tuple[float, float]:
+    low, high = _numbers(values, what)
+    if low >= high:
+        raise ValueError(f"“{what}” does not run from low to high")
+    return low, high
+
+
+def _names(values: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"“{what}” is no list of names")
+    return tuple(values)
+
+
+def _code(table: Mapping[str, Any], key: str) -> Code:
     """A coded concept, written 52988006|SCT|Lesion in a manifest."""
-    value, scheme, meaning = (part.strip() for part in text.split("|"))
-    return Code(value, scheme, meaning)
+    parts = [part.strip() for part in _text(table, key).split("|")]
+    if len(parts) != 3 or not all(parts):
+        raise ValueError(f"“{key}” is no code: write value|scheme|meaning")
+    return Code(*parts)
 
 
 def _output(channel: int, entry: Mapping[str, Any]) -> Output:
+    threshold, colour = _number(entry["threshold"], "threshold"), _text(entry, "colour")
+    if not 0 < threshold <= 1:
+        raise ValueError("“threshold” is not above 0 and at most 1")
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
+        raise ValueError("“colour” is not like #F5B83D")
     return Output(
         channel=channel,
-        label=entry["label"],
-        concept=_code(entry["concept"]),
-        category=_code(entry["category"]),
-        anatomy=_code(entry["anatomy"]) if "anatomy" in entry else None,
-        colour=entry["colour"],
-        threshold=float(entry["threshold"]),
-        min_volume_ml=float(entry.get("min_volume_ml", 0.0)),
+        label=_text(entry, "label"),
+        concept=_code(entry, "concept"),
+        category=_code(entry, "category"),
+        anatomy=_code(entry, "anatomy") if "anatomy" in entry else None,
+        colour=colour,
+        threshold=threshold,
+        min_volume_ml=_number(entry.get("min_volume_ml", 0.0), "min_volume_ml"),
     )
 
 
-def _pair(values: Any) -> tuple[float, float]:
-    low, high = values
-    return float(low), float(high)
+def _prepare(table: Mapping[str, Any]) -> Prepare:
+    intensity, plane = table["intensity"], _text(table, "plane")
+    rows, columns = _sizes(table["size"], "size")
+    rule = _text(intensity, "rule")
+    if plane not in {known.value for known in Plane}:
+        raise ValueError("“plane” is not axial, coronal or sagittal")
+    if rule not in ("window", "median-spread"):
+        raise ValueError("“rule” is not window or median-spread")
+    low, high = _range([intensity.get("low", 0.0), intensity.get("high", 1.0)], "low” to “high")
+    return Prepare(
+        plane=Plane(plane),
+        spacing_mm=_sizes(table["spacing_mm"], "spacing_mm"),
+        size=(int(rows), int(columns)),
+        intensity=IntensityRule(rule, _range(intensity["clip"], "clip"), low, high),
+    )
+
+
+def _gate(table: Mapping[str, Any]) -> Gate:
+    few, many = _numbers(table.get("slices", [1, 100_000]), "slices")
+    return Gate(
+        modality=_names(table.get("modality", []), "modality"),
+        role=_names(table.get("role", []), "role"),
+        body_part=_names(table.get("body_part", []), "body_part"),
+        slices=(int(few), int(many)),
+        in_plane_mm=_range(table.get("in_plane_mm", [0.0, 1e9]), "in_plane_mm"),
+        between_slices_mm=_range(table.get("between_slices_mm", [0.0, 1e9]), "between_slices_mm"),
+        tilt_deg=_number(table.get("tilt_deg", 90.0), "tilt_deg"),
+    )
 
 
 def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
     """Build a spec from the parsed manifest.
 
-    Raises KeyError, ValueError or TypeError where the manifest is not what it should be.
+    Raises KeyError, ValueError, TypeError or AttributeError where the manifest is not what it should be.
     """
     if table["schema"] != SCHEMA:
         raise ValueError(f"schema {table['schema']} is not {SCHEMA}")
@@ -128,44 +201,24 @@ def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
         raise ValueError(
             f"this engine runs task “segment”, dimensions “2d”, not {table['task']}, {table['dimensions']}"
         )
-    prepare, gate = table["prepare"], table["gate"]
-    intensity = prepare["intensity"]
-    rows, columns = prepare["size"]
-    few, many = gate.get("slices", (1, 100_000))
+    if not table["outputs"]:
+        raise ValueError("it has no “outputs”")
     return ModelSpec(
         folder=folder,
-        id=table["id"],
-        name=table["name"],
-        version=table["version"],
-        summary=table["summary"],
+        id=_text(table, "id"),
+        name=_text(table, "name"),
+        version=_text(table, "version"),
+        summary=_text(table, "summary"),
         task=table["task"],
         dimensions=table["dimensions"],
-        sha256=table["sha256"],
-        input_name=table["input"],
-        output_name=table["output"],
-        prepare=Prepare(
-            plane=Plane(prepare["plane"]),
-            spacing_mm=_pair(prepare["spacing_mm"]),
-            size=(int(rows), int(columns)),
-            intensity=IntensityRule(
-                intensity["rule"],
-                _pair(intensity["clip"]),
-                float(intensity.get("low", 0.0)),
-                float(intensity.get("high", 1.0)),
-            ),
-        ),
+        sha256=_text(table, "sha256"),
+        input_name=_text(table, "input"),
+        output_name=_text(table, "output"),
+        prepare=_prepare(table["prepare"]),
         outputs=tuple(_output(channel, entry) for channel, entry in enumerate(table["outputs"])),
-        gate=Gate(
-            modality=tuple(gate.get("modality", ())),
-            role=tuple(gate.get("role", ())),
-            body_part=tuple(gate.get("body_part", ())),
-            slices=(int(few), int(many)),
-            in_plane_mm=_pair(gate.get("in_plane_mm", (0.0, 1e9))),
-            between_slices_mm=_pair(gate.get("between_slices_mm", (0.0, 1e9))),
-            tilt_deg=float(gate.get("tilt_deg", 90.0)),
-        ),
-        tolerance={str(name): float(value) for name, value in table["tolerance"].items()},
-        use=table["use"],
+        gate=_gate(table["gate"]),
+        tolerance={str(name): _number(value, "tolerance") for name, value in table["tolerance"].items()},
+        use=_text(table, "use"),
         licence={str(name): str(value) for name, value in table["licence"].items()},
         results=dict(table.get("results", {})),
     )
@@ -173,22 +226,32 @@ def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
 
 def read(folder: Path) -> ModelSpec:
     """Read a model folder. UserError where something is missing, malformed or not the file it claims to be."""
-    manifest = folder / "model.toml"
     try:
-        spec = parse(folder, tomllib.loads(manifest.read_text("utf-8")))
+        spec = parse(folder, tomllib.loads((folder / "model.toml").read_text("utf-8")))
         if not spec.intact:
             raise ValueError("model.onnx is not the file whose sha256 the manifest gives")
     except OSError as error:
         raise UserError(
-            f"The model in {folder.name} cannot be read: {error.strerror or error}.",
+            f"The model in {folder.name} cannot be read: {Path(error.filename or '').name}: {error.strerror}.",
             "A model folder holds model.onnx, model.toml, CARD.md and selftest.npz.",
         ) from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise UserError(
-            f"The model in {folder.name} cannot be used: {what}.", "Correct its model.toml, or remove the folder."
+            f"The model in {folder.name} cannot be used: {_fault(error)}.",
+            "Correct its model.toml, or remove the folder.",
         ) from error
     return spec
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a manifest, in plain words."""
+    if isinstance(error, KeyError):
+        return f"“{error.args[0]}” is missing"
+    if isinstance(error, UnicodeDecodeError):
+        return "model.toml is no UTF-8 text"
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return f"model.toml is no TOML ({error})"
+    return str(error) if isinstance(error, ValueError) else "a table stands where a value should, or the other way"
 
 
 def find_models(folders: tuple[Path, ...]) -> tuple[tuple[ModelSpec, ...], tuple[UserError, ...]]:

@@ -71,12 +71,6 @@ class SliceQueue:
             if not done:
                 self._outstanding.add(index)
 
-    @property
-    def empty(self) -> bool:
-        """Whether every slice was taken."""
-        with self._lock:
-            return not self._outstanding and self._running is None
-
     def _distance(self, index: int) -> tuple[int, int]:
         """The rank of a slice: (class, steps from the screen)."""
         ahead = (index - self._focus) * self._direction

@@ -1,0 +1,127 @@
+"""`model.toml`: what is right is read as it is written, what is wrong is said in one plain sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from overread.domain.errors import UserError
+from overread.domain.finding import Code
+from overread.domain.geometry import Plane
+from overread.infer.manifest import find_models, read
+from support.models import bright_model
+
+# (what stands in the manifest, what stands there instead, what the reader is told)
+WRONG = [
+    ("schema = 1", "schema = 2", "schema 2 is not 1"),
+    ('id = "bright"\n', "", "“id” is missing"),
+    ('id = "bright"', "id = 7", "“id” is no text"),
+    ('version = "1.0.0"', 'version = " "', "“version” is no text"),
+    ('task = "segment"', 'task = "classify"', "not classify, 2d"),
+    ('dimensions = "2d"', 'dimensions = "3d"', "not segment, 3d"),
+    ('sha256 = "', 'sha256 = "0', "model.onnx is not the file whose sha256"),
+    ("[prepare]", "[prepared]", "“prepare” is missing"),
+    ('plane = "axial"', 'plane = "oblique"', "“plane” is not axial, coronal or sagittal"),
+    ("spacing_mm = [0.9, 0.9]", "spacing_mm = [0.9]", "“spacing_mm” is not two numbers"),
+    ("spacing_mm = [0.9, 0.9]", "spacing_mm = [0.9, 0.0]", "“spacing_mm” is not above 0"),
+    ("spacing_mm = [0.9, 0.9]", "spacing_mm = [0.9, nan]", "“spacing_mm” is no number"),
+    ("size = [256, 256]", "size = [256, -256]", "“size” is not above 0"),
+    ('rule = "median-spread"', 'rule = "z-score"', "“rule” is not window or median-spread"),
+    ("clip = [-3.0, 6.0]", "clip = [6.0, -3.0]", "“clip” does not run from low to high"),
+    ("clip = [-3.0, 6.0]", 'clip = [-3.0, "6"]', "“clip” is no number"),
+    ("52988006|SCT|Lesion", "52988006", "“concept” is no code"),
+    ("12738006|SCT|Brain", "12738006||Brain", "“anatomy” is no code"),
+    ("#F5B83D", "amber", "“colour” is not like #F5B83D"),
+    ("threshold = 0.5", "threshold = 0", "“threshold” is not above 0"),
+    ("threshold = 0.5", "threshold = true", "“threshold” is no number"),
+    ("threshold = 0.5", "", "“threshold” is missing"),
+    ("modality = ['MR']", 'modality = "MR"', "“modality” is no list of names"),
+    ("fp32 = 1e-4", "fp32 = inf", "“tolerance” is no number"),
+    ("[tolerance]\n", "[tolerance", "model.toml is no TOML"),
+    ("[licence]", "[licensed]", "“licence” is missing"),
+    ("[[outputs]]", "[outputs]", "a table stands where a value should"),
+]
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> Path:
+    return bright_model(tmp_path / "models")
+
+
+def _rewrite(folder: Path, old: str, new: str) -> None:
+    manifest = folder / "model.toml"
+    text = manifest.read_text("utf-8")
+    assert text.count(old) == 1
+    manifest.write_text(text.replace(old, new), "utf-8")
+
+
+def test_a_manifest_is_read_as_it_is_written(bright: Path) -> None:
+    spec = read(bright)
+    assert (spec.id, spec.version, spec.task, spec.dimensions) == ("bright", "1.0.0", "segment", "2d")
+    assert spec.sha256 == hashlib.sha256((bright / "model.onnx").read_bytes()).hexdigest()
+    assert (spec.prepare.plane, spec.prepare.spacing_mm, spec.prepare.size) == (Plane.AXIAL, (0.9, 0.9), (256, 256))
+    (output,) = spec.outputs
+    assert (output.channel, output.threshold, output.min_volume_ml) == (0, 0.5, 0.5)
+    assert output.concept == Code("52988006", "SCT", "Lesion")
+    assert (spec.gate.modality, spec.gate.role, spec.gate.slices, spec.gate.tilt_deg) == (
+        ("MR",),
+        ("FLAIR",),
+        (3, 512),
+        45,
+    )
+    assert spec.tolerance == {"fp32": 1e-4}
+
+
+@pytest.mark.parametrize(("old", "new", "told"), WRONG)
+def test_what_is_wrong_is_said_in_a_plain_sentence(bright: Path, old: str, new: str, told: str) -> None:
+    _rewrite(bright, old, new)
+    with pytest.raises(UserError) as caught:
+        read(bright)
+    assert told in caught.value.title
+    assert re.fullmatch(r"The model in bright cannot be used: [^\n]+\.", caught.value.title)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("missing", ["model.toml", "model.onnx"])
+def test_a_missing_file_is_named(bright: Path, missing: str) -> None:
+    (bright / missing).unlink()
+    with pytest.raises(UserError, match=rf"^The model in bright cannot be read: {missing}: No such file"):
+        read(bright)
+
+
+def test_text_that_is_no_text(bright: Path) -> None:
+    (bright / "model.toml").write_bytes(b"\xff\xfe schema")
+    with pytest.raises(UserError, match=r"no UTF-8 text\."):
+        read(bright)
+
+
+def test_weights_that_were_exchanged_are_not_run(bright: Path) -> None:
+    weights = bytearray((bright / "model.onnx").read_bytes())
+    weights[-1] ^= 1
+    (bright / "model.onnx").write_bytes(weights)
+    with pytest.raises(UserError, match="is not the file whose sha256"):
+        read(bright)
+
+
+def test_broken_models_do_not_take_the_others_along(tmp_path: Path) -> None:
+    for name in ("alpha", "beta", "gamma", "omega"):
+        bright_model(tmp_path, model_id=name)
+    _rewrite(tmp_path / "alpha", "[prepare]", "[prepare")
+    _rewrite(tmp_path / "gamma", "[gate]", "[door]")
+    (tmp_path / "delta").mkdir()
+    (tmp_path / "delta" / "model.toml").mkdir()
+    found, broken = find_models((tmp_path / "absent", tmp_path))
+    assert [spec.id for spec in found] == ["beta", "omega"]
+    assert [error.title.split()[3] for error in broken] == ["alpha", "delta", "gamma"]
+
+
+def test_the_readers_own_folder_wins(tmp_path: Path) -> None:
+    own, shipped = (bright_model(tmp_path / where, level=level) for where, level in (("own", 0.4), ("shipped", 0.6)))
+    found, broken = find_models((own.parent, shipped.parent))
+    assert ([spec.folder for spec in found], broken) == ([own], ())
+    _rewrite(own, 'task = "segment"', 'task = "detect"')
+    found, broken = find_models((own.parent, shipped.parent))
+    assert ([spec.folder for spec in found], len(broken)) == ([shipped], 1)
