@@ -99,7 +99,9 @@ def test_killed_in_mid_review_nothing_finished_is_lost(
     assert driver.session.undo()
 
     (journal,) = (paths.data() / "journals").glob("*.sqlite")
-    book = Journal(journal, "")
+    image = driver.session.image
+    assert image is not None
+    book = Journal(journal, image.stack.identity.study_uid)
     entries = list(book.entries())
     assert book.broken() is None
     book.close()

@@ -26,10 +26,10 @@ def catalogue_of(path: Path) -> Iterator[Catalogue]:
 
 def studies(catalogue: Catalogue) -> list[Identity]:
     """One identity for each study of each patient."""
-    found = {(who.patient_id, who.patient_name, who.study_uid): who for who in (s.identity for s in catalogue.stacks)}
+    found = {journal_of(stack.identity): stack.identity for stack in catalogue.stacks}
     return list(found.values())
 
 
 def journal_of(who: Identity) -> Path:
     """Where the journal of a study is, or would be."""
-    return journal_path(paths.data() / "journals", who.patient_id, who.patient_name, who.study_uid)
+    return journal_path(paths.data() / "journals", who)

@@ -252,12 +252,18 @@ def merged(findings: Findings, proposals: Iterable[Finding], model_id: str, stac
     """The findings after a model read a stack.
 
     Proposals of an earlier run of the model that nobody touched give way; what a person made or judged stays, and a
-    proposal whose id is already there adds nothing.
+    proposal whose id is already there changes nothing: the same model reading the same voxels again is no news.
     """
+    proposals = tuple(proposals)
+    again = {proposal.id for proposal in proposals}
     kept = tuple(
         finding
         for finding in findings
-        if finding.touched or finding.stack_uid != stack_uid or finding.model is None or finding.model.id != model_id
+        if finding.touched
+        or finding.stack_uid != stack_uid
+        or finding.model is None
+        or finding.model.id != model_id
+        or finding.id in again
     )
     known = {finding.id for finding in kept}
     fresh: list[Finding] = []

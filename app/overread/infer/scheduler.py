@@ -71,6 +71,12 @@ class SliceQueue:
             if not done:
                 self._outstanding.add(index)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to read now."""
+        with self._lock:
+            return self._next() is not None
+
     def _distance(self, index: int) -> tuple[int, int]:
         """The rank of a slice: (class, steps from the screen)."""
         ahead = (index - self._focus) * self._direction

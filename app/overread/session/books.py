@@ -53,11 +53,23 @@ class Books:
 
     def of(self, who: Identity) -> Book:
         """The book of a study, opened where it was left. UserError where its journal cannot be used."""
-        path = journal_path(self._folder, who.patient_id, who.patient_name, who.study_uid)
-        if path not in self._books:
+        path = journal_path(self._folder, who)
+        book = self._books.get(path)
+        if book is None:
             journal = Journal(path, who.study_uid)
-            self._books[path] = Book(journal.replay(), journal)
-        return self._books[path]
+            try:
+                book = self._books[path] = Book(journal.replay(), journal)
+            except BaseException:
+                journal.close()
+                raise
+        return book
+
+    def opened(self, who: Identity) -> Book:
+        """The same, with what another program has written meanwhile."""
+        book = self.of(who)
+        if not book.journal.current:
+            book.history = book.journal.replay()
+        return book
 
     def close(self) -> None:
         """Close the journals."""

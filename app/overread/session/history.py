@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,13 +21,17 @@ class Step(Generic[T]):
 class History(Generic[T]):
     """A line of steps with a place on it. Oldest steps fall off when they cost more than `budget` bytes together.
 
-    `cost` tells the bytes of a set of values, counting what they share once.
+    `parts` names what a value holds, with its bytes; what several values share counts once. The last step can always
+    be taken back.
     """
 
-    def __init__(self, start: T, cost: Callable[[list[T]], int], budget: int = 512 << 20) -> None:
-        self._steps = [Step("", start)]
+    def __init__(self, start: T, parts: Callable[[T], Mapping[str, int]], budget: int = 512 << 20) -> None:
+        self._steps: list[Step[T]] = []
         self._at = 0
-        self._cost, self._budget = cost, budget
+        self._parts, self._budget = parts, budget
+        self._held: Counter[str] = Counter()
+        self._bytes = 0
+        self._hold(Step("", start))
 
     @property
     def value(self) -> T:
@@ -45,10 +50,12 @@ class History(Generic[T]):
 
     def push(self, label: str, value: T) -> None:
         """Add a step; what had been undone is gone."""
-        self._steps[self._at + 1 :] = [Step(label, value)]
+        while len(self._steps) > self._at + 1:
+            self._forget(-1)
+        self._hold(Step(label, value))
         self._at += 1
-        while self._at > 1 and self._cost([step.value for step in self._steps]) > self._budget:
-            del self._steps[0]
+        while self._at > 1 and self._bytes > self._budget:
+            self._forget(0)
             self._at -= 1
 
     def undo(self) -> bool:
@@ -64,3 +71,16 @@ class History(Generic[T]):
             return False
         self._at += 1
         return True
+
+    def _hold(self, step: Step[T]) -> None:
+        self._steps.append(step)
+        for part, size in self._parts(step.value).items():
+            self._bytes += 0 if self._held[part] else size
+            self._held[part] += 1
+
+    def _forget(self, place: int) -> None:
+        for part, size in self._parts(self._steps.pop(place).value).items():
+            self._held[part] -= 1
+            if not self._held[part]:
+                del self._held[part]
+                self._bytes -= size

@@ -53,7 +53,7 @@ class Job:
 class Jobs:
     """Starts work on an executor and brings its results to the main thread through `dispatch`.
 
-    `failed` gets what a job raised and nobody else wanted.
+    `failed` gets what a job raised and nobody else wanted, and what its arrival here raised.
     """
 
     def __init__(
@@ -90,8 +90,12 @@ class Jobs:
 
         def home(action: Callable[[], None]) -> None:
             def arrive() -> None:
-                if not job.cancel.cancelled and not self._closed:
+                if job.cancel.cancelled or self._closed:
+                    return
+                try:
                     action()
+                except Exception as error:  # noqa: BLE001  a fault of one arrival does not keep the next from coming
+                    self._failed(error)
 
             if not self._closed:
                 self._dispatch(arrive)
@@ -102,18 +106,21 @@ class Jobs:
             action()
 
         def run() -> None:
+            end: Callable[[], None] = on_done or (lambda: None)
             try:
+                if job.cancel.cancelled:
+                    raise Cancelled
                 values = work(job)
                 for value in values:
                     if job.cancel.cancelled:
                         values.close()
                         raise Cancelled
                     home(partial(on_each, value))
-                home(partial(finish, on_done or (lambda: None)))
             except Cancelled:
                 job.cancel.cancel()
             except BaseException as raised:  # noqa: BLE001  every fault of a worker is shown on the main thread
-                home(partial(finish, partial(on_failed or self._failed, raised)))
+                end = partial(on_failed or self._failed, raised)
+            home(partial(finish, end))
 
         self._running = [other for other in self._running if not other.cancel.cancelled]
         self._executor.submit(run)

@@ -6,30 +6,35 @@ that a changed line shows.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sqlite3
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
+from overread.dicom.headers import patient_key
 from overread.domain.errors import UserError
-from overread.domain.finding import Findings, find
+from overread.domain.finding import Findings, Mask
+from overread.domain.study import Identity
 from overread.session.history import History
-from overread.session.records import cost, from_record, masks_of, pack_mask, to_record
+from overread.session.records import Record, from_record, masks_of, pack_mask, parts, read_mask, to_record
 
 SCHEMA = 1
-_TABLES = """
-CREATE TABLE IF NOT EXISTS study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS masks (digest TEXT PRIMARY KEY, bits BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS entries (
-    number INTEGER PRIMARY KEY, at TEXT NOT NULL, reader TEXT NOT NULL, verb TEXT NOT NULL, label TEXT NOT NULL,
-    model TEXT NOT NULL, change TEXT NOT NULL, hash TEXT NOT NULL
-);
-"""
+# The entries that make findings what they are; others only tell.
+_CHANGES = ("edit", "undo", "redo")
+_TABLES = (
+    "CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE masks (digest TEXT PRIMARY KEY, bits BLOB NOT NULL)",
+    "CREATE TABLE entries (number INTEGER PRIMARY KEY, at TEXT NOT NULL, reader TEXT NOT NULL, verb TEXT NOT NULL, "
+    "label TEXT NOT NULL, model TEXT NOT NULL, change TEXT NOT NULL, hash TEXT NOT NULL)",
+)
 
 
 @dataclass(frozen=True)
@@ -55,73 +60,118 @@ class Journal:
     """The open journal of a study. One thread writes; `settle` may be called from another."""
 
     def __init__(self, path: Path, study_uid: str) -> None:
-        """Open or make it. UserError where that cannot be done, or the file is damaged."""
+        """Open or make it. UserError where that cannot be done, or the file is damaged or none of ours."""
         self.path = path
         self._lock = threading.Lock()
-        try:
+        self._masks: WeakValueDictionary[str, Mask] = WeakValueDictionary()
+        with _plainly(path, KeyError, ValueError, TypeError):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(study_uid)
+                self._number, _ = self._last()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self, study_uid: str) -> None:
+        """Make the tables of a new file; leave a file alone that is none of ours."""
+        if self._empty():
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
-            self._db.execute("INSERT OR IGNORE INTO study VALUES ('schema', ?)", (str(SCHEMA),))
-            self._db.execute("INSERT OR IGNORE INTO study VALUES ('uid', ?)", (study_uid,))
-            last = self._db.execute("SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1").fetchone()
-        except (sqlite3.Error, OSError) as error:
-            raise _trouble(path, error) from error
-        self._number: int = last[0] if last else 0
-        self._hash: str = last[1] if last else ""
+            with self._transaction():
+                if self._empty():
+                    for table in _TABLES:
+                        self._db.execute(table)
+                    facts = {"schema": str(SCHEMA), "uid": study_uid}
+                    self._db.executemany("INSERT INTO study VALUES (?, ?)", facts.items())
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        known = dict(self._db.execute("SELECT key, value FROM study"))
+        if int(known["schema"]) > SCHEMA:
+            raise UserError("A newer Overread has read this study.", "Open it with that version.")
+        if known["uid"] != study_uid:
+            raise ValueError("another study's journal")
+
+    def _empty(self) -> bool:
+        return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """What happens inside is written whole, or not at all."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.rollback()
+            raise
+
+    def _last(self) -> tuple[int, str]:
+        """Number and hash of the last entry in the file."""
+        row = self._db.execute("SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+        return (int(row[0]), str(row[1])) if row else (0, "")
+
+    @property
+    def current(self) -> bool:
+        """Whether nobody else has written since."""
+        with _plainly(self.path):
+            return self._last()[0] == self._number
+
     def write(
         self, verb: str, label: str, reader: str, before: Findings = (), after: Findings = (), model: str = ""
     ) -> None:
         """Write one step, whole or not at all. UserError where it cannot be written; the step must not happen then."""
+        held, left = {finding.id: finding for finding in before}, {finding.id for finding in after}
         change = {
-            "set": [to_record(finding) for finding in after if find(before, finding.id) != finding],
-            "drop": [finding.id for finding in before if find(after, finding.id) is None],
+            "set": [to_record(finding) for finding in after if held.get(finding.id) != finding],
+            "drop": [finding_id for finding_id in held if finding_id not in left],
             "order": [finding.id for finding in after],
         }
         text = json.dumps(change) if verb == "edit" else ""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        entry = Entry(self._number + 1, at, reader, verb, label, model, text, "")
-        chained = entry.chained(self._hash)
         known = {mask.digest for finding in before for mask in masks_of(finding)}
         fresh = {mask.digest: mask for finding in after for mask in masks_of(finding) if mask.digest not in known}
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                rows = [(digest, pack_mask(mask)) for digest, mask in fresh.items()]
-                self._db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", rows)
-                self._db.execute(
-                    "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (entry.number, at, reader, verb, label, model, text, chained),
-                )
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.IntegrityError):
+        rows = [(digest, pack_mask(mask)) for digest, mask in fresh.items()]
+        with self._lock, _plainly(self.path):
+            with self._transaction():
+                number, previous = self._last()
+                if verb in _CHANGES and self._strangers():
                     raise UserError(
                         "This study is being read in another window, which has written meanwhile.",
                         "Close one of the two and open the study again.",
-                    ) from error
-                raise _trouble(self.path, error) from error
-        self._number, self._hash = entry.number, chained
+                    )
+                entry = Entry(number + 1, at, reader, verb, label, model, text, "")
+                entry = replace(entry, hash=entry.chained(previous))
+                self._db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", rows)
+                self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(entry))
+            if verb in _CHANGES or number == self._number:
+                self._number = entry.number
+
+    def _strangers(self) -> bool:
+        """Whether another program has changed the findings since."""
+        rows = self._db.execute("SELECT verb FROM entries WHERE number > ?", (self._number,))
+        return any(verb in _CHANGES for (verb,) in rows)
 
     def settle(self) -> None:
         """Have the disk hold what the system still keeps in memory, so that a power cut loses nothing either."""
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        try:
+            with self._lock:
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            raise UserError(
+                "The disk did not take the last steps: a power cut would lose them.", "Free some space."
+            ) from error
 
     def entries(self) -> Iterator[Entry]:
-        """All entries, oldest first."""
-        for row in self._db.execute("SELECT * FROM entries ORDER BY number"):
-            yield Entry(*row)
+        """All entries, oldest first. UserError where the file is damaged."""
+        with _plainly(self.path, TypeError):
+            for row in self._db.execute("SELECT * FROM entries ORDER BY number"):
+                yield Entry(*row)
 
     def broken(self) -> int | None:
         """The number of the first entry whose hash does not fit; None where all do."""
@@ -134,8 +184,9 @@ class Journal:
 
     def replay(self) -> History[Findings]:
         """The findings as they were left, with the steps that led there. UserError where the file is damaged."""
-        history: History[Findings] = History((), cost)
-        try:
+        history: History[Findings] = History((), parts)
+        number = 0
+        with _plainly(self.path, KeyError, ValueError, TypeError):
             for entry in self.entries():
                 if entry.verb == "edit":
                     history.push(entry.label, self._apply(history.value, json.loads(entry.change)))
@@ -143,36 +194,61 @@ class Journal:
                     history.undo()
                 elif entry.verb == "redo":
                     history.redo()
-        except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
-            raise _trouble(self.path, error) from error
+                number = entry.number
+        self._number = number
         return history
 
     def _apply(self, findings: Findings, change: dict[str, Any]) -> Findings:
         held = {finding.id: finding for finding in findings}
         for record in change["set"]:
-            held[record["id"]] = from_record(record, self._bits)
+            held[record["id"]] = from_record(record, self._mask)
         return tuple(held[finding_id] for finding_id in change["order"])
 
-    def _bits(self, digest: str) -> bytes:
-        row = self._db.execute("SELECT bits FROM masks WHERE digest = ?", (digest,)).fetchone()
-        if row is None:
-            raise ValueError("a mask in the journal is missing")
-        return bytes(row[0])
+    def _mask(self, record: Record) -> Mask:
+        """The mask of a record; versions of findings share it, as they did when they were made."""
+        mask = self._masks.get(record["digest"])
+        if mask is None:
+            row = self._db.execute("SELECT bits FROM masks WHERE digest = ?", (record["digest"],)).fetchone()
+            if row is None:
+                raise ValueError("a mask in the journal is missing")
+            mask = self._masks[record["digest"]] = read_mask(record, bytes(row[0]))
+        return mask
 
 
-def _trouble(path: Path, error: Exception) -> UserError:
-    """What a fault of the file or the disk means to the reader."""
-    text = str(error).lower()
-    if "full" in text:
-        return UserError("The disk is full: the step was neither saved nor done.", "Free some space and repeat it.")
-    if "readonly" in text or "read-only" in text or "unable to open" in text or isinstance(error, OSError):
-        return UserError(f"The journal in {path.parent} cannot be written; nothing was changed.", "Make it writable.")
-    if "locked" in text or "busy" in text:
-        return UserError("The journal is held by another program; nothing was changed.", "Repeat it in a moment.")
-    return UserError(f"The journal {path} is damaged.", "Move it elsewhere, then open the study again.")
+# What SQLite's primary result codes mean to the reader.
+_FULL = "The disk is full: the step was neither saved nor done.", "Free some space and repeat it."
+_CLOSED = "The journal in {path.parent} cannot be written; nothing was changed.", "Make it writable."
+_HELD = "The journal is held by another program; nothing was changed.", "Repeat it in a moment."
+_DAMAGED = "The journal {path} is damaged.", "Move it elsewhere, then open the study again."
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_PERM: _CLOSED,
+    sqlite3.SQLITE_READONLY: _CLOSED,
+    sqlite3.SQLITE_CANTOPEN: _CLOSED,
+    sqlite3.SQLITE_IOERR: _CLOSED,
+    sqlite3.SQLITE_BUSY: _HELD,
+    sqlite3.SQLITE_LOCKED: _HELD,
+}
 
 
-def journal_path(folder: Path, patient_id: str, patient_name: str, study_uid: str) -> Path:
+@contextmanager
+def _plainly(path: Path, *damage: type[Exception]) -> Iterator[None]:
+    """A fault of the file or the disk becomes a UserError; `damage` is what content raises that makes no sense."""
+    meant: tuple[type[Exception], ...] = (sqlite3.Error, *damage)
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    except OSError as error:
+        title, hint = _FULL if error.errno == errno.ENOSPC else _CLOSED
+        raise UserError(title.format(path=path), hint) from error
+    except meant as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        title, hint = _MEANINGS.get(code, _DAMAGED)
+        raise UserError(title.format(path=path), hint) from error
+
+
+def journal_path(folder: Path, who: Identity) -> Path:
     """A study's journal. Its name tells nothing about the patient; two patients never share one."""
-    digest = hashlib.sha256("\n".join((patient_id, patient_name, study_uid)).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([*patient_key(who), who.study_uid]).encode()).hexdigest()
     return folder / f"{digest[:32]}.sqlite"

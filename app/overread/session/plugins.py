@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding
 from overread.domain.ports import Detector
+from overread.domain.volume import Volume
+from overread.session.jobs import Job
+from overread.session.review import proposed, source_of
 
 GROUP = "overread.plugins"
 _LOG = logging.getLogger(__name__)
@@ -29,18 +34,53 @@ def installed() -> Iterable[EntryPoint]:
 
 
 def load_plugins() -> tuple[Plugin, ...]:
-    """Load every installed plug-in."""
-    return tuple(_load(point) for point in sorted(installed(), key=lambda point: point.name))
+    """Load every installed plug-in. Of two detectors with one id the first is taken, and the other's plug-in broken."""
+    loaded: list[Plugin] = []
+    for point in sorted(installed(), key=lambda point: point.name):
+        plugin = _load(point)
+        taken = {detector.id for other in loaded for detector in other.detectors}
+        own = [detector.id for detector in plugin.detectors]
+        twice = {name for name in own if name in taken or own.count(name) > 1}
+        if twice:
+            error = f"another detector is called {', '.join(sorted(twice))} already"
+            plugin = Plugin(plugin.name, plugin.package, error=error)
+        loaded.append(plugin)
+    return tuple(loaded)
 
 
 def _load(point: EntryPoint) -> Plugin:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     try:
         detectors = tuple(point.load())
-        wrong = [type(item).__name__ for item in detectors if not isinstance(item, Detector)]
-        if wrong:
-            raise TypeError(f"{', '.join(wrong)} is no Detector")
-    except Exception as error:  # noqa: BLE001  a plug-in may fail with anything
+        for item in detectors:
+            _check(item)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a plug-in may fail with anything
         _LOG.warning("plug-in %s left out", point.name, exc_info=True)
         return Plugin(point.name, package, error=f"{type(error).__name__}: {error}")
     return Plugin(point.name, package, detectors)
+
+
+def read(detector: Detector, volume: Volume, job: Job) -> tuple[Finding, ...]:
+    """Have a plug-in look at a volume, on a worker. UserError where that is nothing for it."""
+    refused = detector.refuse(volume.stack)
+    if refused:
+        raise UserError(refused)
+    source = source_of(detector, "", f"plug-in {detector.id}")
+    return proposed(detector(volume, job.progress), volume.stack, source)
+
+
+def blame(detector: Detector, error: BaseException) -> UserError:
+    """What a plug-in's failure means to the reader."""
+    if isinstance(error, UserError):
+        return error
+    hint = "Its maker has to put that right; nothing was changed."
+    return UserError(f"The plug-in {detector.title} failed: {type(error).__name__}.", hint)
+
+
+def _check(item: object) -> None:
+    """TypeError where something is no detector that could be called."""
+    if isinstance(item, type) or not isinstance(item, Detector):
+        raise TypeError(f"{getattr(item, '__name__', type(item).__name__)} is no Detector")
+    for name in ("id", "title", "version"):
+        if not isinstance(getattr(item, name), str):
+            raise TypeError(f"the {name} of {type(item).__name__} is no text")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -28,10 +28,13 @@ def _index(values: list[int]) -> Index:
     return k, j, i
 
 
-def read_mask(record: Mapping[str, Any], blob: Callable[[str], bytes]) -> Mask:
-    """The mask of a record; `blob` finds its packed bits by digest. ValueError where they are not the ones meant."""
-    packed = zlib.decompress(blob(record["digest"]))
-    mask = Mask(_index(record["shape"]), _index(record["start"]), _index(record["extent"]), packed)
+def read_mask(record: Record, packed: bytes) -> Mask:
+    """The mask of a record and its packed bits. ValueError where they are not the ones meant."""
+    try:
+        bits = zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError("a mask in the journal is damaged") from error
+    mask = Mask(_index(record["shape"]), _index(record["start"]), _index(record["extent"]), bits)
     if mask.digest != record["digest"]:
         raise ValueError("a mask in the journal is damaged")
     return mask
@@ -79,8 +82,8 @@ def to_record(finding: Finding) -> Record:
     }
 
 
-def from_record(record: Mapping[str, Any], blob: Callable[[str], bytes]) -> Finding:
-    """The finding of a record. KeyError, ValueError or TypeError where it is damaged."""
+def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
+    """The finding of a record; `mask_of` finds its masks. KeyError, ValueError or TypeError where it is damaged."""
     model, measures = record["model"], record["measures"]
     return Finding(
         id=record["id"],
@@ -92,8 +95,8 @@ def from_record(record: Mapping[str, Any], blob: Callable[[str], bytes]) -> Find
         category=Code(*record["category"]),
         anatomy=Code(*record["anatomy"]) if record["anatomy"] else None,
         colour=record["colour"],
-        mask=read_mask(record["mask"], blob),
-        original=read_mask(record["original"], blob) if record["original"] else None,
+        mask=mask_of(record["mask"]),
+        original=mask_of(record["original"]) if record["original"] else None,
         measures=Measures(*measures) if measures else None,
         score=record["score"],
         model=_model(model) if model else None,
@@ -113,7 +116,6 @@ def masks_of(finding: Finding) -> tuple[Mask, ...]:
     return (finding.mask,) if finding.original is None else (finding.mask, finding.original)
 
 
-def cost(values: list[Findings]) -> int:
-    """The bytes of several versions of findings, counting shared masks once."""
-    masks = {mask.digest: mask for findings in values for finding in findings for mask in masks_of(finding)}
-    return sum(len(mask.packed) for mask in masks.values())
+def parts(findings: Findings) -> dict[str, int]:
+    """The masks that findings hold, by digest, with their bytes."""
+    return {mask.digest: len(mask.packed) for finding in findings for mask in masks_of(finding)}

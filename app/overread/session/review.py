@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -43,10 +43,10 @@ def uid_of(*parts: str) -> str:
 def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) -> tuple[Finding, ...]:
     """A detector's proposals as findings, measured; the same voxels of the same model always get the same id.
 
-    Runs on a worker: measuring takes a while.
+    ValueError where they make no sense. Runs on a worker: measuring takes a while.
     """
     findings = []
-    for number, proposal in enumerate(proposals, start=1):
+    for number, proposal in enumerate(_sound(proposals, stack), start=1):
         finding = Finding(
             id=uid_of(model.id, model.version, model.sha256, stack.uid, proposal.label, proposal.mask.digest),
             stack_uid=stack.uid,
@@ -59,12 +59,23 @@ def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) ->
             colour=proposal.colour,
             mask=proposal.mask,
             measures=measure(proposal.mask, stack.grid) if stack.measurable else None,
-            score=None if proposal.score is None else round(proposal.score, 4),
+            score=None if proposal.score is None else round(float(proposal.score), 4),
             model=model,
             status=Status.PROPOSED,
         )
         findings.append(finding)
     return tuple(findings)
+
+
+def _sound(proposals: Iterable[Proposal], stack: Stack) -> Iterator[Proposal]:
+    """Proposals that hold voxels. ValueError where they lie in another grid or are surer than sure."""
+    for proposal in proposals:
+        if proposal.mask.shape != stack.grid.shape:
+            raise ValueError(f"a proposal has the shape {proposal.mask.shape}, the image {stack.grid.shape}")
+        if proposal.score is not None and not 0 <= proposal.score <= 1:
+            raise ValueError(f"a proposal has the score {proposal.score}")
+        if proposal.mask:
+            yield proposal
 
 
 def source_of(detector: Detector, sha256: str, backend: str) -> ModelSource:
@@ -73,7 +84,8 @@ def source_of(detector: Detector, sha256: str, backend: str) -> ModelSource:
 
 
 def accept(findings: Findings, ids: Sequence[str], reader: Reader) -> Step:
-    """Agree with findings. What was edited stays edited."""
+    """Agree with findings. What was edited stays edited; what was erased is nothing to agree with."""
+    ids = [finding.id for finding in findings if finding.id in ids and finding.mask]
     return _judge(findings, ids, Status.ACCEPTED, reader, "")
 
 
@@ -86,6 +98,9 @@ def _judge(findings: Findings, ids: Sequence[str], status: Status, reader: Reade
     verb = "Accept" if status is Status.ACCEPTED else "Reject"
     changed = [finding for finding in findings if finding.id in ids]
     for finding in changed:
+        last = finding.acts[-1] if finding.acts else None
+        if last and (last.verb, last.reader, finding.reason) == (verb.lower(), reader, reason):
+            continue  # the same key pressed twice
         edited = status is Status.ACCEPTED and finding.original is not None and finding.original != finding.mask
         verdict = finding.judged(Status.EDITED if edited else status, Act(reader, verb.lower(), now()), reason)
         findings = with_finding(findings, verdict)
@@ -94,10 +109,15 @@ def _judge(findings: Findings, ids: Sequence[str], status: Status, reader: Reade
 
 
 def redraw(findings: Findings, finding_id: str, mask: Mask, stack: Stack, reader: Reader, verb: str) -> Step:
-    """Change a finding's voxels. One that was emptied is rejected, for there is nothing left to accept."""
+    """Change a finding's voxels. One that was emptied is rejected, for there is nothing left to accept.
+
+    The same voxels again are no change: the finding is not edited by it.
+    """
     finding = find(findings, finding_id)
     if finding is None:
         raise KeyError(finding_id)
+    if mask == finding.mask:
+        return f"{verb} {finding.title}", findings
     measures = measure(mask, stack.grid) if stack.measurable else None
     changed = finding.redrawn(mask, measures, Act(reader, verb.lower(), now()))
     if not mask:

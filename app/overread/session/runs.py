@@ -148,9 +148,8 @@ class Runs:
 
     def _ended(self, run: _Run) -> None:
         run.job = None
-        model_id = run.detector.id
-        if self._runs.get(model_id) is run and not run.delivered and self.readings[model_id].phase is Phase.RUNNING:
-            self._work(run)  # the reader scrolled on between the last slice and the end of the job
+        if self._runs.get(run.detector.id) is run:
+            self._go_on(run)  # the reader may have scrolled on between the last slice and the end of the job
 
     def _failed(self, run: _Run, error: BaseException) -> None:
         run.job = None
@@ -166,9 +165,14 @@ class Runs:
         """The reader scrolled: what is on screen comes first."""
         for run in self._runs.values():
             axes = plane_axes(run.image.stack.grid, run.detector.spec.prepare.plane)
-            wanted = run.queue.look_at(view.cursor[axes.through], view.direction)
-            if wanted and run.job is None and not run.delivered:
-                self._work(run)
+            run.queue.look_at(view.cursor[axes.through], view.direction)
+            self._go_on(run)
+
+    def _go_on(self, run: _Run) -> None:
+        """Read what is wanted, unless that is done already or has failed."""
+        failed = self.readings[run.detector.id].phase is Phase.FAILED
+        if run.job is None and not run.delivered and not failed and run.queue.wanted:
+            self._work(run)
 
     def pause(self, model_id: str) -> None:
         """Stop reading the rest; what the reader looks at is still read."""
@@ -176,6 +180,14 @@ class Runs:
         if run is not None and self.readings[model_id].busy:
             run.queue.read_rest(wanted=False)
             self._set(model_id, phase=Phase.PAUSED)
+
+    def stop(self, job: Job) -> bool:
+        """Have the model whose job this is read no more than what the reader looks at. False where it is no model's."""
+        for model_id, run in self._runs.items():
+            if run.job is job:
+                self.pause(model_id)
+                return True
+        return False
 
     def read_all(self, model_id: str) -> None:
         """Read the whole series, after all or again."""

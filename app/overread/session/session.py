@@ -23,15 +23,15 @@ from overread.dicom.scan import scan
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Findings, Reader, find, merged
 from overread.domain.ports import Detector
-from overread.domain.study import Catalogue, Stack
+from overread.domain.study import Catalogue, Identity, Stack
 from overread.domain.view import ViewState, opening
 from overread.domain.volume import Ready
 from overread.infer.detector import OnnxDetector
 from overread.session import settings as settings_file
 from overread.session.books import Book, Books
 from overread.session.jobs import Job, Jobs
+from overread.session.plugins import blame, read
 from overread.session.presets import fitted, opening_window
-from overread.session.review import proposed, source_of
 from overread.session.runs import Runs
 from overread.session.settings import Settings
 from overread.session.state import Image, Reading, Sources
@@ -73,10 +73,7 @@ class Session:
 
     def start(self) -> None:
         """Read the settings; to be called once, when there are listeners."""
-        try:
-            self._set_settings(settings_file.load(self._settings_path))
-        except UserError as error:
-            self.fail(error)
+        self._set_settings(settings_file.load(self._settings_path, self.fail))
         self._set_view(replace(self.view, opacity=self.settings.opacity))
         self._set_view(replace(self.view, brush=replace(self.view.brush, diameter_mm=self.settings.brush_mm)))
 
@@ -85,10 +82,9 @@ class Session:
         if self._scan is not None:
             self._scan.cancel.cancel()
         self.close_image()
-        names = tuple(str(path) for path in opened)
-        self._set_sources(Sources(names, Catalogue(), scanning=True))
+        given = tuple(Path(path).absolute() for path in opened)
+        self._set_sources(Sources(tuple(str(path) for path in given), Catalogue(), scanning=True))
         scratch = self._scratch
-        given = tuple(Path(path) for path in opened)
 
         def work(job: Job) -> Generator[Catalogue, None, None]:
             yield from scan(given, scratch)
@@ -136,12 +132,13 @@ class Session:
         self.fail(error)
 
     def select(self, stack: Stack) -> None:
-        """Show a stack: its slice in view first, the rest streaming in."""
-        if self.image is not None and self.image.stack.uid == stack.uid:
+        """Show a stack: its slice in view first, the rest streaming in. Once more, it goes on where it was stopped."""
+        image = self.image
+        if image is not None and image.stack.uid == stack.uid and (image.ready.complete or self._load is not None):
             return
         self.close_image()
         try:
-            book = self._books.of(stack.identity)
+            book = self._books.opened(stack.identity)
             volume, voxels = empty_volume(stack)
         except UserError as error:
             self.fail(error)
@@ -151,12 +148,12 @@ class Session:
                 UserError(f"This series cannot be opened: {error}.", "Close other programs, or open a part of it.")
             )
             return
-        fresh = opening(self.view, stack.grid, opening_window(stack))
-        self._set_view(self._views.get(stack.uid, fresh))
+        self._set_view(self._view_of(stack))
         self._book = book
         self._set_image(Image(volume, Ready(bytes(len(stack.frames)))))
         if book.findings:
             self.findings_changed.emit((), book.findings)
+        self.runs.consider(self._readable, self.view, self.settings.models_on)
 
         def work(job: Job) -> Generator[Arrived, None, None]:
             done = 0
@@ -168,6 +165,13 @@ class Session:
         self._load = self.jobs.stream(
             f"Loading {stack.identity.series_description or stack.identity.modality}", work, self._arrived, self._loaded
         )
+
+    def _view_of(self, stack: Stack) -> ViewState:
+        """How a stack was last looked at; the reader's habits and what is in the hand are not the stack's."""
+        fresh = opening(self.view, stack.grid, opening_window(stack))
+        kept = self._views.get(stack.uid, fresh)
+        kept = replace(kept, layout=fresh.layout, overlays=fresh.overlays, opacity=fresh.opacity)
+        return replace(kept, brush=fresh.brush, tool=fresh.tool)
 
     def _arrived(self, arrived: Arrived) -> None:
         if self.image is None:
@@ -217,11 +221,14 @@ class Session:
     def stop_youngest(self) -> None:
         """Call off the job that began last; what it has brought so far stays."""
         running = self.jobs.running
-        if running:
-            running[-1].cancel.cancel()
-            if running[-1] is self._scan:
-                self._scan = None
-                self._set_sources(replace(self.sources, scanning=False))
+        if not running or self.runs.stop(running[-1]):
+            return
+        running[-1].cancel.cancel()
+        if running[-1] is self._load:
+            self._load = None
+        if running[-1] is self._scan:
+            self._scan = None
+            self._set_sources(replace(self.sources, scanning=False))
 
     # Looking
 
@@ -275,28 +282,30 @@ class Session:
         book = self._book
         if book is None or book.findings == findings:
             return False
-        return self._written(lambda: book.edit(label, findings, self.reader.name, model))
+        return self._written(book, lambda: book.edit(label, findings, self.reader.name, model))
 
     def undo(self) -> bool:
         """Take back the last step, if there is one."""
         book = self._book
-        return book is not None and self._written(lambda: book.travel("undo", self.reader.name))
+        return book is not None and self._written(book, lambda: book.travel("undo", self.reader.name))
 
     def redo(self) -> bool:
         """Do again what was taken back."""
         book = self._book
-        return book is not None and self._written(lambda: book.travel("redo", self.reader.name))
+        return book is not None and self._written(book, lambda: book.travel("redo", self.reader.name))
 
-    def note(self, verb: str, label: str) -> None:
-        """Put something that changes no finding into the journal: an export, say."""
-        book = self._book
-        if book is not None:
-            self._written(lambda: book.journal.write(verb, label, self.reader.name))
+    def note(self, verb: str, label: str, who: Identity) -> None:
+        """Put something that changes no finding into the journal of a study: an export, say."""
+        try:
+            book = self._books.of(who)
+        except UserError as error:
+            self.fail(error)
+        else:
+            self._written(book, lambda: book.journal.write(verb, label, self.reader.name))
 
-    def _written(self, step: Callable[[], object]) -> bool:
+    def _written(self, book: Book, step: Callable[[], object]) -> bool:
         """Make a step that writes the journal, tell what it changed, and have the disk follow."""
-        book, before = self._book, self.findings
-        assert book is not None
+        before = book.findings
         try:
             step()
         except UserError as error:
@@ -333,21 +342,21 @@ class Session:
         image = self.image
         if image is None or not image.ready.complete:
             return None
-        refused = detector.refuse(image.stack)
-        if refused:
-            self.fail(UserError(refused))
-            return None
         stack, volume = image.stack, image.volume
 
-        def work(job: Job) -> tuple[Finding, ...]:
-            source = source_of(detector, "", f"plug-in {detector.id}")
-            return proposed(detector(volume, job.progress), stack, source)
-
         def arrived(findings: Any) -> None:
-            self._propose(findings, detector, stack)
-            done(len(findings))
+            if self.image is not None and self.image.stack.uid == stack.uid:
+                self._propose(findings, detector, stack)
+                done(len(findings))
 
-        return self.jobs.call(f"{detector.title} reads the series", work, arrived)
+        def failed(error: BaseException) -> None:
+            self.fail(blame(detector, error))
+            if not isinstance(error, UserError):
+                self.fail(error)
+
+        return self.jobs.call(
+            f"{detector.title} reads the series", lambda job: read(detector, volume, job), arrived, failed
+        )
 
     # Settings and errors
 

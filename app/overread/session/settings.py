@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -52,44 +54,105 @@ class Settings:
 
     def opened(self, path: str) -> Settings:
         """The settings after a study was opened."""
+        if path.encode("utf-8", "replace") != path.encode("utf-8", "surrogateescape"):
+            return self  # a name that is no text (PEP 383) has no place in a file of text
         others = [other for other in self.recent if other != path]
         return replace(self, recent=(path, *others)[:_RECENT])
 
 
-def load(path: Path) -> Settings:
-    """Read the settings; what is missing takes its default. UserError where the file cannot be understood."""
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(_text(item) for item in value)
+
+
+def _number(low: float, high: float) -> Callable[[Any], float]:
+    def within(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ValueError
+        return float(value)
+
+    return within
+
+
+def _keys(value: Any) -> dict[str, str]:
+    return {_text(action): _text(keys) for action, keys in dict(value).items()}
+
+
+# What a value in the file has to be; TypeError or ValueError where it is not.
+_MEANT: dict[str, Callable[[Any], Any]] = {
+    "reader": _text,
+    "models_on": _texts,
+    "opacity": _number(0.0, 1.0),
+    "brush_mm": _number(0.5, 200.0),
+    "export_folder": _text,
+    "recent": _texts,
+    "keys": _keys,
+}
+
+
+def _understood(table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """The settings that a file means, and the keys whose values make no sense; those take their defaults."""
+    known: dict[str, Any] = {}
+    wrong = []
+    for name, meant in _MEANT.items():
+        if name in table:
+            try:
+                known[name] = meant(table[name])
+            except (TypeError, ValueError):
+                wrong.append(name)
+    return Settings(**known), wrong
+
+
+def load(path: Path, tell: Callable[[UserError], None]) -> Settings:
+    """Read the settings; what is missing or makes no sense takes its default. `tell` hears of what is wrong.
+
+    A file that is no TOML is put aside, so that nothing of it is lost when the settings are saved again.
+    """
     try:
-        table = tomlkit.parse(path.read_text("utf-8")).unwrap()
+        table = tomlkit.parse(path.read_text("utf-8-sig")).unwrap()
     except FileNotFoundError:
         return Settings()
-    except (OSError, TOMLKitError, UnicodeDecodeError) as error:
-        raise UserError(f"The settings in {path} cannot be read.", "Correct or delete the file.") from error
-    known: dict[str, Any] = {}
-    for item in fields(Settings):
-        if item.name in table:
-            value = table[item.name]
-            known[item.name] = tuple(value) if isinstance(value, list) else value
-    try:
-        settings = Settings(**known)
-        return replace(settings, opacity=float(settings.opacity), brush_mm=float(settings.brush_mm))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"The settings in {path} cannot be read.", "Correct or delete the file.") from error
+    except (TOMLKitError, UnicodeDecodeError):
+        aside = path.with_suffix(".damaged.toml")
+        with suppress(OSError):
+            path.replace(aside)
+        tell(UserError(f"The settings in {path} are damaged; the defaults hold.", f"The old file is now {aside.name}."))
+        return Settings()
+    except OSError:
+        tell(UserError(f"The settings in {path} cannot be read; the defaults hold.", "Make the file readable."))
+        return Settings()
+    settings, wrong = _understood(table)
+    if wrong:
+        tell(UserError(f"In {path} {', '.join(wrong)} makes no sense; the default holds.", "Correct the file."))
+    return settings
 
 
 def save(path: Path, settings: Settings) -> None:
-    """Write the settings at once or not at all; keys that this version does not know stay."""
+    """Write the settings at once or not at all; only what differs from what the file says already.
+
+    So keys and values that this version does not understand stay, and so does the number of a newer version.
+    """
     try:
-        document = tomlkit.parse(path.read_text("utf-8"))
+        document = tomlkit.parse(path.read_text("utf-8-sig"))
     except (OSError, TOMLKitError, UnicodeDecodeError):
         document = tomlkit.document()
-    document["schema_version"] = SCHEMA_VERSION
+    there, _ = _understood(document.unwrap())
+    document.setdefault("schema_version", SCHEMA_VERSION)
     for item in fields(Settings):
         value = getattr(settings, item.name)
-        document[item.name] = list(value) if isinstance(value, tuple) else value
+        if value != getattr(there, item.name):
+            document[item.name] = list(value) if isinstance(value, tuple) else value
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(tomlkit.dumps(document), "utf-8")
         partial.replace(path)
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise UserError(f"The settings cannot be saved in {path.parent}.", "Make the folder writable.") from error

@@ -11,6 +11,7 @@ from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from overread.domain.errors import UserError
+from overread.domain.study import Stack
 from overread.session.jobs import Job
 from overread.session.session import Session
 from overread.ui import style
@@ -132,13 +133,16 @@ class ExportPanel(QFrame):
 
             return export(stack, findings, Path(folder).expanduser(), reader)
 
-        self._job = self.session.jobs.call("Exporting", work, self._done, self._failed)
+        def done(written: Any) -> None:
+            self._done(written, stack)
+
+        self._job = self.session.jobs.call("Exporting", work, done, self._failed)
         self.result.setText("Writing and checking …")
         self.result.setStyleSheet(f"color: {style.QUIET};")
         self.result.show()
         self.refresh()
 
-    def _done(self, written: Any) -> None:
+    def _done(self, written: Any, stack: Stack) -> None:
         self._job = None
         names = "<br>".join(item.path.name for item in written)
         folder = written[0].path.parent
@@ -147,7 +151,7 @@ class ExportPanel(QFrame):
         )
         self.result.setText(f"Written, read back and checked:<br>{names}<br>{link}")
         self.result.setStyleSheet(f"color: {style.ACCEPTED};")
-        self.session.note("export", ", ".join(item.path.name for item in written))
+        self.session.note("export", ", ".join(item.path.name for item in written), stack.identity)
         self.refresh()
         self.exported.emit(list(written))
 

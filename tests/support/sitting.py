@@ -1,0 +1,134 @@
+"""A sitting without a window and without threads: work runs when the test says so, results arrive when it says so."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from overread.domain.finding import Act, Code, Finding, Mask, ModelSource, Reader, Status
+from overread.domain.geometry import Grid, Index
+from overread.domain.ports import Detector
+from overread.domain.study import Encoding, Frame, Identity, Stack
+from overread.infer.backends import Chain
+from overread.infer.detector import OnnxDetector
+from overread.infer.manifest import find_models
+from overread.session.review import now
+from overread.session.session import Session
+
+LESION = Code("52988006", "SCT", "Lesion")
+ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+DOE = Reader("Doe")
+
+
+class Later(Executor):
+    """Work waits here until the test has it run, on the test's own thread."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], object]] = deque()
+        self.down = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        assert not self.down, "work after the end"
+        self.waiting.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.down = True
+        self.waiting.clear()
+
+
+class Sitting:
+    """A session with its ears: what failed is kept, what was told too."""
+
+    def __init__(self, detectors: Sequence[OnnxDetector] = (), plugins: Sequence[Detector] = ()) -> None:
+        self.work = Later()
+        self.mail: deque[Callable[[], None]] = deque()
+        self.errors: list[Exception] = []
+        self.session = Session(self.mail.append, self.work, detectors, plugins)
+        self.session.failed.connect(self.errors.append)
+        self.session.start()
+
+    def run(self) -> bool:
+        """A worker does the piece of work that has waited longest; its results are on their way then."""
+        if not self.work.waiting:
+            return False
+        self.work.waiting.popleft()()
+        return True
+
+    def deliver(self) -> bool:
+        """The oldest result arrives."""
+        if not self.mail:
+            return False
+        self.mail.popleft()()
+        return True
+
+    def settle(self) -> None:
+        """Everything runs and arrives."""
+        while self.run() or self.deliver():
+            pass
+
+    def open(self, *opened: Path) -> None:
+        """Open, and wait until all is quiet."""
+        self.session.open(opened)
+        self.settle()
+
+    def close(self) -> None:
+        self.session.close()
+
+
+@cache
+def detectors(folder: Path) -> tuple[OnnxDetector, ...]:
+    """The models of a folder, self-tested once a run."""
+    specs, broken = find_models((folder,))
+    assert not broken
+    chain = Chain()
+    return tuple(OnnxDetector(spec, chain) for spec in specs)
+
+
+def stack_of(
+    shape: Index = (6, 24, 24), *, patient: str = "ID1", study: str = "1.2.3", series: str = "1.2.3.4"
+) -> Stack:
+    """A stack that is on no disk."""
+    who = Identity(
+        patient, f"NAME^{patient}", "19700101", "O", study, "20260101", "", series, 1, "FLAIR AX", "MR", "1.9"
+    )
+    frames = tuple(Frame("", 0, 1, f"{series}.{k}", "1.2.840.10008.1.2.1", 0, (0, 0)) for k in range(shape[0]))
+    grid = Grid(shape, np.diag([3.0, 1.0, 1.0, 1.0]))
+    return Stack(f"stack-{patient}-{series}", who, grid, frames, Encoding(*shape[1:], signed=True))
+
+
+def box_mask(shape: Index, start: Index, size: Index) -> Mask:
+    """A block of voxels."""
+    return Mask.of(np.ones(size, np.bool_), start, shape)
+
+
+def model_source(model_id: str = "bright", version: str = "1") -> ModelSource:
+    return ModelSource(model_id, model_id.capitalize(), version, "ab" * 32, "CPU fp32", now())
+
+
+def finding_of(stack: Stack, mask: Mask, *, number: int = 1, model: str | None = "bright", **changes: Any) -> Finding:
+    """A proposal of a model, or, without one, a reader's own finding."""
+    facts: dict[str, Any] = {
+        "id": f"2.25.{number}",
+        "stack_uid": stack.uid,
+        "series_uid": stack.identity.series_uid,
+        "number": number,
+        "label": "Bright",
+        "concept": LESION,
+        "category": ABNORMAL,
+        "anatomy": None,
+        "colour": "#F5B83D",
+        "mask": mask,
+        "measures": None,
+        "score": 0.9 if model else None,
+        "model": model_source(model) if model else None,
+        "status": Status.PROPOSED if model else Status.EDITED,
+        "acts": () if model else (Act(DOE, "draw", now()),),
+    }
+    return Finding(**{**facts, **changes})
