@@ -43,7 +43,6 @@ def main(given: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if given is None else given)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("pydicom").setLevel(logging.ERROR)
     top = parser()
     try:
         if words and words[0] in COMMANDS:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, FileMetaDataset
+from pydicom import Dataset, FileMetaDataset, dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
@@ -74,3 +78,20 @@ def head_like(shape: tuple[int, int, int] = (12, 96, 96), seed: int = 3) -> NDAr
     spot = np.sqrt(k**2 + (j - 0.2) ** 2 + (i - 0.25) ** 2) < 0.3
     noise = np.random.default_rng(seed).normal(0, 8, shape)
     return (ball * 300 + spot * 400 + np.abs(noise)).astype(np.int16)
+
+
+def changed(path: Path, **attributes: Any) -> Path:
+    """Change attributes of a file in place: None takes one away, bytes are written as they are, right or wrong."""
+    image = dcmread(path)
+    for keyword, value in attributes.items():
+        tag = Tag(keyword)
+        if isinstance(value, bytes):
+            image[tag] = RawDataElement(tag, dictionary_VR(tag)[:2], len(value), value, 0, False, True)
+        elif value is None:
+            del image[tag]
+        else:
+            setattr(image, keyword, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        image.save_as(path)
+    return path

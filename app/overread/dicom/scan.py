@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from overread.dicom.headers import FrameFacts, NotAnImage, read_facts
+from overread.dicom.headers import FrameFacts, read_facts
 from overread.dicom.sources import files
 from overread.dicom.stacks import stacks
+from overread.dicom.values import NotAnImage
 from overread.domain.study import Catalogue, Patient, Series, Skipped, Study
 
 _Key = tuple[str, str, str]
@@ -21,7 +22,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.frames: dict[_Key, dict[str, dict[str, list[FrameFacts]]]] = {}
-        self.seen: set[tuple[_Key, str, int]] = set()
+        self.seen: dict[tuple[_Key, str, int], FrameFacts] = {}
         self.skipped: list[Skipped] = []
         self.known: dict[tuple[Any, ...], Any] = {}
         self.done: dict[tuple[_Key, str, str], tuple[int, Series]] = {}
@@ -33,14 +34,15 @@ class _Found:
             self.skipped.append(Skipped(str(path), str(reason)))
             return
         for facts in found:
-            instance = (facts.patient, facts.frame.sop_instance_uid, facts.frame.index)
-            if facts.frame.sop_instance_uid and instance in self.seen:
-                self.skipped.append(Skipped(str(path), "a copy of an image that is already there"))
+            uid = facts.frame.sop_instance_uid
+            other = self.seen.setdefault((facts.patient, uid, facts.frame.index), facts) if uid else facts
+            if other is not facts:
+                same = (other.series, other.number, other.position) == (facts.series, facts.number, facts.position)
+                what = "a copy" if same else "bears the SOP Instance UID"
+                self.skipped.append(Skipped(str(path), f"{what} of an image that is already there"))
                 return
-            self.seen.add(instance)
-            who = facts.identity
             studies = self.frames.setdefault(facts.patient, {})
-            studies.setdefault(who.study_uid, {}).setdefault(who.series_uid, []).append(facts)
+            studies.setdefault(facts.identity.study_uid, {}).setdefault(facts.series, []).append(facts)
 
     def catalogue(self) -> Catalogue:
         patients = []
@@ -54,23 +56,18 @@ class _Found:
         return Catalogue(tuple(patients), tuple(self.skipped))
 
     def _study(self, key: _Key, uid: str, series: dict[str, list[FrameFacts]]) -> Study:
-        built = [self._series(key, uid, series_uid, frames) for series_uid, frames in series.items()]
+        built = [self._series(key, uid, name, frames) for name, frames in series.items()]
         first = next(iter(series.values()))[0].identity
         ordered = sorted((s for s in built if s.stacks), key=lambda s: (s.number is None, s.number or 0, s.uid))
         return Study(uid, first.study_date, first.study_description, tuple(ordered))
 
-    def _series(self, key: _Key, study: str, uid: str, frames: list[FrameFacts]) -> Series:
-        known = self.done.get((key, study, uid))
+    def _series(self, key: _Key, study: str, name: str, frames: list[FrameFacts]) -> Series:
+        known = self.done.get((key, study, name))
         if known and known[0] == len(frames):
             return known[1]
         who = frames[0].identity
-        try:
-            built = stacks(frames)
-        except (ValueError, ArithmeticError) as error:
-            built = ()
-            self.skipped.extend(Skipped(facts.frame.path, f"damaged geometry: {error}") for facts in frames)
-        series = Series(uid, who.series_number, who.modality, who.series_description, built)
-        self.done[key, study, uid] = (len(frames), series)
+        series = Series(who.series_uid, who.series_number, who.modality, who.series_description, stacks(frames))
+        self.done[key, study, name] = (len(frames), series)
         return series
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from overread.dicom.headers import FrameFacts
 from overread.domain.geometry import Floats, Grid
-from overread.domain.study import Problem, Stack, Window
+from overread.domain.study import Lut, Problem, Stack, Window
 
 # Slices whose places along the normal differ by less than this lie in one place.
 _SAME_PLACE_MM = 0.01
@@ -56,6 +56,7 @@ def _matches(one: FrameFacts, other: FrameFacts) -> bool:
         and (one.position is None) == (other.position is None)
         and (one.orientation is None) == (other.orientation is None)
         and (one.spacing is None) == (other.spacing is None)
+        and _same_table(one.modality_lut, other.modality_lut)
     )
     if not same:
         return False
@@ -66,6 +67,12 @@ def _matches(one: FrameFacts, other: FrameFacts) -> bool:
     return one.orientation is None or bool(
         np.abs(np.array(one.orientation) - np.array(other.orientation)).max() < _SAME_DIRECTION
     )
+
+
+def _same_table(one: Lut | None, other: Lut | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.first == other.first and np.array_equal(one.values, other.values)
 
 
 def _one_place_each(frames: list[FrameFacts]) -> list[list[FrameFacts]]:
@@ -79,9 +86,10 @@ def _one_place_each(frames: list[FrameFacts]) -> list[list[FrameFacts]]:
     for name, _ in frames[0].split:
         parts: dict[float, list[FrameFacts]] = defaultdict(list)
         for facts in frames:
-            parts[dict(facts.split).get(name, float("nan"))].append(facts)
-        if len(parts) == layers and all(max(Counter(_places(part)).values()) == 1 for part in parts.values()):
-            return [parts[value] for value in sorted(parts)]
+            parts[round(dict(facts.split).get(name, -1.0), 3)].append(facts)
+        # What has a value of its own on every slice (a trigger time, say) tells no images apart.
+        if 1 < len(parts) <= layers and max(max(Counter(_places(part)).values()) for part in parts.values()) < layers:
+            return [alike for value in sorted(parts) for alike in _one_place_each(parts[value])]
     # Nothing in the headers tells them apart: the first of each place, the second of each place, and so on.
     split: dict[int, list[FrameFacts]] = defaultdict(list)
     taken: Counter[int] = Counter()
@@ -94,16 +102,17 @@ def _one_place_each(frames: list[FrameFacts]) -> list[list[FrameFacts]]:
 
 def _normal(orientation: Sequence[float]) -> Floats:
     normal = np.cross(orientation[:3], orientation[3:])
-    length = float(np.linalg.norm(normal))
-    if length < 1e-6:
-        raise ValueError("Image Orientation (Patient) has no direction")
-    return np.asarray(normal / length)
+    return np.asarray(normal / np.linalg.norm(normal))
 
 
 def _places(frames: Sequence[FrameFacts]) -> list[int]:
     """A number for the place of each frame along the normal; frames in one place get the same."""
     normal = _normal(frames[0].orientation or ())
-    return [round(float(np.dot(normal, facts.position or (0, 0, 0))) / _SAME_PLACE_MM) for facts in frames]
+    along = np.array([np.dot(normal, facts.position or (0, 0, 0)) for facts in frames])
+    order = np.argsort(along, kind="stable")
+    numbers = np.empty(len(frames), int)
+    numbers[order] = np.cumsum(np.diff(along[order], prepend=along[order[0]]) > _SAME_PLACE_MM)
+    return [int(number) for number in numbers]
 
 
 def _stack(frames: list[FrameFacts], oriented: bool) -> Stack:
@@ -127,8 +136,9 @@ def _stack(frames: list[FrameFacts], oriented: bool) -> Stack:
             problems.append(Problem("no-position", "Frames without a place in the patient.", measurable=False))
     if first.mosaic:
         problems.append(Problem("mosaic", "A Siemens mosaic: many slices tiled into one picture.", measurable=False))
-    if first.lossy:
-        problems.append(Problem("lossy", f"Compressed with loss ({first.lossy})."))
+    lossy = next((facts.lossy for facts in frames if facts.lossy), "")
+    if lossy:
+        problems.append(Problem("lossy", f"Compressed with loss ({lossy})."))
     return Stack(
         uid=_uid(frames),
         identity=first.identity,
@@ -139,8 +149,8 @@ def _stack(frames: list[FrameFacts], oriented: bool) -> Stack:
         units=first.units,
         role=first.role,
         body_part=first.body_part,
-        lossy=first.lossy,
-        synthetic=first.synthetic,
+        lossy=lossy,
+        synthetic=any(facts.synthetic for facts in frames),
         padding=first.padding,
         windows=_common_windows(frames),
         voi_lut=first.voi_lut,
@@ -151,9 +161,10 @@ def _stack(frames: list[FrameFacts], oriented: bool) -> Stack:
 
 def _uid(frames: Sequence[FrameFacts]) -> str:
     """The stack's identity: patient, series and every frame in order."""
-    digest = hashlib.sha256("\n".join((*frames[0].patient, frames[0].identity.series_uid)).encode())
+    digest = hashlib.sha256("\n".join((*frames[0].patient, frames[0].series)).encode("utf-8", "surrogatepass"))
     for facts in frames:
-        digest.update(f"\n{facts.frame.sop_instance_uid}/{facts.frame.index}".encode())
+        named = facts.frame.sop_instance_uid or f"{facts.frame.path} {facts.frame.stamp}"
+        digest.update(f"\n{named}/{facts.frame.index}".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
 
 
@@ -178,6 +189,9 @@ def _grid(frames: Sequence[FrameFacts], normal: Floats, problems: list[Problem])
         step = (positions[-1] - positions[0]) / (len(frames) - 1)
         problems.extend(_step_problems(positions, normal, step))
     else:
+        if first.thickness is None:
+            text = "One slice without a thickness: volumes cannot be given."
+            problems.append(Problem("no-thickness", text, measurable=False))
         step = normal * (first.thickness or 1.0)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = step, column * down, row * across, positions[0]
