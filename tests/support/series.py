@@ -36,7 +36,7 @@ def write_series(
     normal = np.cross(orientation[:3], orientation[3:])
     placed = positions or [tuple(float(x) for x in k * step * normal) for k in range(len(voxels))]
     study, series = study or generate_uid(), series or generate_uid()
-    frame = attributes.pop("FrameOfReferenceUID", None) or generate_uid()
+    frame = generate_uid()
     written = []
     for k, (pixels, position) in enumerate(zip(voxels, placed, strict=True)):
         image = Dataset()
