@@ -155,7 +155,7 @@ def identity(header: HasValues) -> Identity:
     )
 
 
-def _patient_key(who: Identity, folder: str) -> tuple[str, str, str]:
+def patient_key(who: Identity, folder: str = "") -> tuple[str, str, str]:
     """What tells people apart: ID, name (spelling of separators and case aside) and birth date.
 
     Where all three are missing every study is a person of its own, and every folder where that is missing as well:
@@ -179,7 +179,7 @@ def _frames(header: Header, path: Path, syntax: str, offset: int, stamp: tuple[i
     if not 1 <= frames <= _MOST_FRAMES:
         raise NotAnImage(f"damaged header: {frames} frames")
     first = FrameFacts(
-        patient=_patient_key(who, str(path.parent)),
+        patient=patient_key(who, str(path.parent)),
         series=_series_key(who, str(path.parent)),
         identity=who,
         frame=Frame(str(path), 0, frames, text(header, "SOPInstanceUID"), syntax, offset, stamp),
