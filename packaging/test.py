@@ -109,6 +109,10 @@ def clean(environment: Environment, strict: bool) -> dict[str, str]:
     kept["PATH"] = os.pathsep.join([str(environment.scripts), host.environ.get("PATH", os.defpath)])
     kept |= {"PYTHONUTF8": "1", "VIRTUAL_ENV": str(environment.folder)}
     kept["LC_ALL"] = "en_US.UTF-8" if host.system == "Darwin" else "C.UTF-8"
+    # The plug-ins are projects of their own and not installed; the import rules hold for them all the same.
+    plugins = [str(path.parent) for path in sorted(host.root.glob("plugins/*/pyproject.toml"))]
+    if plugins:
+        kept["PYTHONPATH"] = os.pathsep.join(plugins)
     return kept | ({"OVERREAD_CI": "1"} if strict else {})
 
 

@@ -73,6 +73,10 @@ def test_the_checks_get_an_environment_of_their_own(command, machine, environmen
         "VIRTUAL_ENV": str(environment.folder),
     }
     assert command.clean(environment, strict=True)["OVERREAD_CI"] == "1"
+    plugin = environment.host.root / "plugins" / "one"
+    plugin.mkdir(parents=True)
+    (plugin / "pyproject.toml").touch()
+    assert command.clean(environment, strict=False)["PYTHONPATH"] == str(plugin)
 
 
 def test_missing_tools_are_named(command, machine, environment, monkeypatch):
