@@ -82,7 +82,9 @@ def _number(low: float, high: float) -> Callable[[Any], float]:
 
 
 def _keys(value: Any) -> dict[str, str]:
-    return {_text(action): _text(keys) for action, keys in dict(value).items()}
+    if not isinstance(value, dict):
+        raise TypeError
+    return {_text(action): _text(keys) for action, keys in value.items()}
 
 
 # What a value in the file has to be; TypeError or ValueError where it is not.
