@@ -155,15 +155,13 @@ def identity(header: HasValues) -> Identity:
     )
 
 
-def patient_key(who: Identity, folder: str = "") -> tuple[str, str, str]:
-    """What tells people apart: ID, name (spelling of separators and case aside) and birth date.
+def _patient_key(who: Identity, folder: str) -> tuple[str, str, str]:
+    """What tells people apart.
 
-    Where all three are missing every study is a person of its own, and every folder where that is missing as well:
-    unnamed people are never taken for one.
+    Where ID, name and birth date are missing every study is a person of its own, and every folder where that is
+    missing as well: unnamed people are never taken for one.
     """
-    name = " ".join(who.patient_name.split("=")[0].replace("^", " ").upper().split())
-    key = (who.patient_id, name, who.birth_date)
-    return key if any(key) else ("", "", who.study_uid or folder)
+    return who.person if any(who.person) else ("", "", who.study_uid or folder)
 
 
 def _series_key(who: Identity, folder: str) -> str:
@@ -179,7 +177,7 @@ def _frames(header: Header, path: Path, syntax: str, offset: int, stamp: tuple[i
     if not 1 <= frames <= _MOST_FRAMES:
         raise NotAnImage(f"damaged header: {frames} frames")
     first = FrameFacts(
-        patient=patient_key(who, str(path.parent)),
+        patient=_patient_key(who, str(path.parent)),
         series=_series_key(who, str(path.parent)),
         identity=who,
         frame=Frame(str(path), 0, frames, text(header, "SOPInstanceUID"), syntax, offset, stamp),

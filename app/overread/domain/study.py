@@ -35,6 +35,12 @@ class Identity:
         return self.patient_id, self.patient_name, self.study_uid, self.series_uid
 
     @property
+    def person(self) -> tuple[str, str, str]:
+        """What tells people apart: ID, name (spelling of separators and case aside) and birth date."""
+        name = " ".join(self.patient_name.split("=")[0].replace("^", " ").upper().split())
+        return self.patient_id, name, self.birth_date
+
+    @property
     def display_name(self) -> str:
         """The patient's name as people read it, from the first group of a PN that is not empty (PS3.5 6.2.1)."""
         groups = self.patient_name.split("=")

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from overread.dicom.headers import patient_key
 from overread.domain.errors import UserError
 from overread.domain.finding import Findings, Mask
 from overread.domain.study import Identity
@@ -250,5 +249,6 @@ def _plainly(path: Path, *damage: type[Exception]) -> Iterator[None]:
 
 def journal_path(folder: Path, who: Identity) -> Path:
     """A study's journal. Its name tells nothing about the patient; two patients never share one."""
-    digest = hashlib.sha256(json.dumps([*patient_key(who), who.study_uid]).encode()).hexdigest()
+    key = (*who.person, who.study_uid)
+    digest = hashlib.sha256(json.dumps(key if any(key) else (who.series_uid,)).encode()).hexdigest()
     return folder / f"{digest[:32]}.sqlite"
