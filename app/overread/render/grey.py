@@ -18,12 +18,12 @@ Bytes = NDArray[np.uint8]
 def windowed(real: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
     """Real values to 0 … 1 by a window: LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
     center, width = window.center, max(window.width, 1e-9)
-    if window.function == "LINEAR" and width == 1.0:
-        return np.where(real > center - 0.5, 1.0, 0.0)
     if window.function == "SIGMOID":
         return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (real - center) / width, -700, 700))))
     if window.function == "LINEAR_EXACT" or width < 1.0:  # LINEAR knows no width below 1
         return np.clip((real - center) / width + 0.5, 0.0, 1.0)
+    if width == 1.0:
+        return np.where(real > center - 0.5, 1.0, 0.0)
     return np.clip((real - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
 
 

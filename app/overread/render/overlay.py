@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from overread.domain.finding import Bools, Finding, Mask, Status
 from overread.domain.geometry import PlaneAxes
-from overread.render.projection import Projection
+from overread.render.projection import Projection, resized
 
 Bytes = NDArray[np.uint8]
 
@@ -98,11 +98,11 @@ def _draw(rgb: Bytes, layer: Layer, projection: Projection, opacity: float, thic
 
 def _fill(rgb: Bytes, x: int, y: int, inside: Bytes, colour: tuple[int, int, int], opacity: float) -> None:
     """Tint the pixels of a patch whose corner lies at (x, y) of the pane, as far as they are on it."""
-    top, left = max(0, y), max(0, x)
-    target = rgb[top : y + inside.shape[0], left : x + inside.shape[1]]
+    cut = inside[max(0, -y) :, max(0, -x) :]
+    target = rgb[max(0, y) :, max(0, x) :][: cut.shape[0], : cut.shape[1]]
+    cut = cut[: target.shape[0], : target.shape[1]]
     if target.size == 0:
         return
-    cut = inside[top - y : top - y + target.shape[0], left - x : left - x + target.shape[1]]
     tint = np.empty_like(target)
     tint[:] = colour
     cv2.copyTo(cv2.addWeighted(target, 1.0 - opacity, tint, opacity, 0.0), np.ascontiguousarray(cut), target)
@@ -125,15 +125,17 @@ def _at_screen_size(layer: Layer, projection: Projection) -> tuple[int, int, Byt
     end_x, end_y = min(wide, width + _MARGIN - x), min(high, height + _MARGIN - y)
     if end_x <= cut_x or end_y <= cut_y:
         return 0, 0, np.zeros((0, 0), np.uint8)
-    if (end_x - cut_x) * (end_y - cut_y) < wide * high // 2:  # zoomed in: resample only what is seen
+    level, least = 127, min(across, down)
+    if least >= 2.0 and (end_x - cut_x) * (end_y - cut_y) < wide * high // 2:  # resample only what is seen
         step_x, step_y = wide / pixels.shape[1], high / pixels.shape[0]
         matrix = np.array([[step_x, 0, step_x / 2 - 0.5 - cut_x], [0, step_y, step_y / 2 - 0.5 - cut_y]])
         drawn = np.asarray(cv2.warpAffine(pixels, matrix, (end_x - cut_x, end_y - cut_y)), np.uint8)
     else:
-        interpolation = cv2.INTER_AREA if across < 0.8 else cv2.INTER_LINEAR
-        drawn = np.asarray(cv2.resize(pixels, (wide, high), interpolation=interpolation), np.uint8)
-        drawn = drawn[cut_y:end_y, cut_x:end_x]
-    inside = np.asarray(cv2.threshold(np.ascontiguousarray(drawn), 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+        # Nothing may vanish: rounding corners takes single voxels away below 2 screen pixels, averaging below 1.
+        drawn = resized(pixels, wide, high, cv2.INTER_NEAREST_EXACT if 1.0 <= least < 2.0 else cv2.INTER_LINEAR)
+        level = min(level, int(drawn.max()) // 2)
+        drawn = np.ascontiguousarray(drawn[cut_y:end_y, cut_x:end_x])
+    inside = np.asarray(cv2.threshold(drawn, level, 255, cv2.THRESH_BINARY)[1], np.uint8)
     return x + cut_x, y + cut_y, inside
 
 

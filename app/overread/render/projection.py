@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from overread.domain.geometry import Floats, Grid, Plane, PlaneAxes, plane_axes
 from overread.domain.view import Camera
 
+Bytes = NDArray[np.uint8]
 # The picture never quite touches the edges of its pane.
 _FIT = 0.98
 
@@ -59,7 +60,7 @@ class Projection:
         left, top = self.corner
         return left <= x < left + self.drawn[0] and top <= y < top + self.drawn[1]
 
-    def stretch(self, picture: NDArray[np.uint8], interpolation: int) -> tuple[slice, slice, NDArray[np.uint8]]:
+    def stretch(self, picture: Bytes, interpolation: int) -> tuple[slice, slice, Bytes]:
         """The visible part of a picture (rows, columns[, 3]) at screen size, and the rows and columns it covers.
 
         Only what is visible is resampled, with a margin so that the edge of the pane does not show.
@@ -73,20 +74,29 @@ class Projection:
         x, y = round(left + first_column * across), round(top + first_row * down)
         wide = max(1, round(left + last_column * across) - x)
         high = max(1, round(top + last_row * down) - y)
-        if across < 0.8 or down < 0.8:
-            interpolation = cv2.INTER_AREA
-        drawn = cv2.resize(part, (wide, high), interpolation=interpolation)
+        drawn = resized(part, wide, high, interpolation)
         cut_x, cut_y = max(0, -x), max(0, -y)
         end_x, end_y = min(wide, width - x), min(high, height - y)
         if end_x <= cut_x or end_y <= cut_y:
             return slice(0, 0), slice(0, 0), np.zeros((0, 0, *picture.shape[2:]), np.uint8)
-        seen = np.asarray(drawn[cut_y:end_y, cut_x:end_x], dtype=np.uint8)
-        return slice(y + cut_y, y + end_y), slice(x + cut_x, x + end_x), seen
+        return slice(y + cut_y, y + end_y), slice(x + cut_x, x + end_x), drawn[cut_y:end_y, cut_x:end_x]
 
     @staticmethod
     def _visible(start: int, scale: float, length: int, count: int) -> tuple[int, int]:
         first, last = int(np.floor(-start / scale)) - 2, int(np.ceil((length - start) / scale)) + 2
         return max(0, first), min(count, last)
+
+
+def resized(picture: Bytes, wide: int, high: int, interpolation: int) -> Bytes:
+    """A picture at another size: averaged where it shrinks, interpolated where it grows.
+
+    The axes are seen to one by one, because OpenCV averages only where neither of them grows.
+    """
+    rows, columns = picture.shape[:2]
+    if wide < 0.8 * columns or high < 0.8 * rows:
+        smaller = min(wide, columns), min(high, rows)
+        picture = np.asarray(cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(picture, (wide, high), interpolation=interpolation), np.uint8)
 
 
 def project(grid: Grid, plane: Plane, index: int, size: tuple[int, int], camera: Camera) -> Projection:

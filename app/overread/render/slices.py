@@ -13,7 +13,7 @@ from overread.domain.study import Window
 from overread.domain.volume import Volume
 from overread.render.grey import shaded
 from overread.render.overlay import Layer, draw, finding_layers
-from overread.render.projection import Projection
+from overread.render.projection import Projection, resized
 
 Bytes = NDArray[np.uint8]
 
@@ -57,18 +57,18 @@ def thumbnail(pixels: NDArray[np.generic], window: Window | None, aspect: float,
     Without a window the middle 98 % of the values are spread over black to white.
     """
     if pixels.ndim == 3:
-        shade = pixels.astype(np.float32)
+        shade = np.clip(pixels, 0, 255).astype(np.uint8)
     else:
         values = pixels.astype(np.float32)
         if window is None:
             low, high = (float(v) for v in np.percentile(values[::4, ::4], (1, 99)))
         else:
             low, high = window.center - window.width / 2, window.center + window.width / 2
-        shade = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
+        shade = np.rint(np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
     rows, columns = pixels.shape[0] * aspect, float(pixels.shape[1])
     scale = size / max(rows, columns)
     wide, high_px = max(1, round(columns * scale)), max(1, round(rows * scale))
-    small = np.asarray(cv2.resize(shade, (wide, high_px), interpolation=cv2.INTER_AREA)).astype(np.uint8)
+    small = resized(shade, wide, high_px, cv2.INTER_LINEAR)
     if small.ndim == 2:
         small = np.repeat(small[..., None], 3, axis=2)
     picture = np.zeros((size, size, 3), np.uint8)
