@@ -70,14 +70,14 @@ def _drive(home: Path) -> int:
         raise RuntimeError("the model proposes nothing on the demo study")
     k = session.view.cursor[0]
     rows, columns = finding.mask.voxels[k].nonzero()
-    x, y = projection.to_screen((float(k), float(rows.mean()), float(columns.max())))
+    x, y = projection.to_screen((float(k), float(rows.mean()), float(columns.max() - 2)))
     ratio = pane.devicePixelRatioF()
     start = QPoint(round(x / ratio), round(y / ratio))
     QTest.mousePress(pane, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
-    for step in range(12):
-        QTest.mouseMove(pane, start + QPoint(step, 2 * step))
+    for step in range(6):
+        QTest.mouseMove(pane, start + QPoint(0, step))
         program.processEvents()
-    QTest.mouseRelease(pane, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start + QPoint(12, 24))
+    QTest.mouseRelease(pane, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start + QPoint(0, 6))
     window.trigger("original")
     keep("edit")
     window.trigger("original")

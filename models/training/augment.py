@@ -11,27 +11,30 @@ U8 = NDArray[np.uint8]
 
 
 def augmented(
-    image: F32, mask: U8, size: int, clip: tuple[float, float], rng: np.random.Generator
-) -> tuple[F32, NDArray[np.float32]]:
-    """Change one normalised slice (rows, columns) and its mask; both come back ``size`` × ``size``, float32."""
-    image, area = _placed(image, mask, size, clip[0], rng)
-    if rng.random() < 0.3:
+    image: F32, mask: U8, size: int, clip: tuple[float, float], rng: np.random.Generator, strength: float = 1.0
+) -> tuple[F32, F32]:
+    """Change one normalised slice (rows, columns) and its mask; both come back ``size`` × ``size``, float32.
+
+    ``strength`` is 1 for all that a scanner may do, less for slices that look more like the bundle's own.
+    """
+    image, area = _placed(image, mask, size, clip[0], rng, strength)
+    if rng.random() < 0.3 * strength:
         image, area = _stripped(image, area, clip[0], rng)
     air = image <= clip[0] + 1e-3
-    image = _regreyed(image, rng)
-    if rng.random() < 0.3:
+    image = _regreyed(image, rng, strength)
+    if rng.random() < 0.3 * strength:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.5))), np.float32)
-    image = image + rng.normal(0, rng.uniform(0, 0.12), image.shape).astype(np.float32)
+    image = image + rng.normal(0, rng.uniform(0, 0.12 * strength), image.shape).astype(np.float32)
     image[air] = rng.uniform(clip[0], -1)
     return np.clip(image, *clip), area
 
 
-def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generator) -> tuple[F32, F32]:
+def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generator, strength: float) -> tuple[F32, F32]:
     """Turn, scale (pixels are 0.7 to 1.3 of their size), stretch, mirror and bend, then crop at random."""
     rows, columns = image.shape
-    angle = np.radians(rng.normal(0, 12))
-    scale = np.exp(rng.uniform(np.log(0.75), np.log(1.3)))
-    stretch = np.exp(rng.normal(0, 0.05, 2)) / scale
+    angle = np.radians(rng.normal(0, 12 * strength))
+    scale = np.exp(strength * rng.uniform(np.log(0.75), np.log(1.3)))
+    stretch = np.exp(rng.normal(0, 0.05 * strength, 2)) / scale
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     mirror = np.diag([-1.0 if rng.random() < 0.5 else 1.0, 1.0])
     linear = turn @ mirror @ np.diag(stretch)
@@ -42,7 +45,7 @@ def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generat
     source_x = linear[0, 0] * (x - offset) + linear[0, 1] * (y - offset) + centre[0]
     source_y = linear[1, 0] * (x - offset) + linear[1, 1] * (y - offset) + centre[1]
     if rng.random() < 0.5:
-        bend = rng.normal(0, 4, (2, 5, 5)).astype(np.float32)
+        bend = rng.normal(0, 4 * strength, (2, 5, 5)).astype(np.float32)
         source_x = source_x + cv2.resize(bend[0], (size, size), interpolation=cv2.INTER_CUBIC)
         source_y = source_y + cv2.resize(bend[1], (size, size), interpolation=cv2.INTER_CUBIC)
     maps = source_x.astype(np.float32), source_y.astype(np.float32)
@@ -63,14 +66,15 @@ def _stripped(image: F32, area: F32, fill: float, rng: np.random.Generator) -> t
     return np.where(kept, image, np.float32(fill)), np.where(kept, area, np.float32(0))
 
 
-def _regreyed(image: F32, rng: np.random.Generator) -> F32:
+def _regreyed(image: F32, rng: np.random.Generator, strength: float) -> F32:
     """Another contrast: a random monotone curve, brightness, and the slow shading of a coil."""
     rows, columns = image.shape
     knots = np.linspace(-3, 6, 7)
-    rises = np.exp(rng.normal(0, 0.35, len(knots) - 1))
+    rises = np.exp(rng.normal(0, 0.35 * strength, len(knots) - 1))
     curve = np.concatenate([[0], np.cumsum(rises)])
     curve = knots[0] + (curve - np.interp(0, knots, curve)) * 9 / curve[-1] - knots[0]
     image = np.interp(image, knots, curve).astype(np.float32)
-    image = image * np.float32(np.exp(rng.normal(0, 0.2))) + np.float32(rng.normal(0, 0.2))
-    shade = cv2.resize(rng.normal(0, 0.3, (3, 3)).astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
+    image = image * np.float32(np.exp(rng.normal(0, 0.2 * strength))) + np.float32(rng.normal(0, 0.2 * strength))
+    bumps = rng.normal(0, 0.3 * strength, (3, 3)).astype(np.float32)
+    shade = cv2.resize(bumps, (columns, rows), interpolation=cv2.INTER_CUBIC)
     return np.asarray(image + shade, np.float32)

@@ -96,7 +96,7 @@ def write_manifest(folder: Path, table: dict[str, Any]) -> None:
 
 def _synthetic_slice(manifest: dict[str, Any], folder: Path) -> NDArray[np.float32]:
     """The FLAIR slice of the demo study with most tumour, prepared as the engine does it: (1, 1, rows, columns)."""
-    prepare = parse(folder, {"schema": SCHEMA, **manifest, "sha256": ""}).prepare
+    prepare = parse(folder, {"schema": SCHEMA, **manifest, "sha256": "0" * 64}).prepare  # there are no weights yet
     with tempfile.TemporaryDirectory() as scratch:
         study = ensure_demo(Path(scratch))
         catalogue = scanned((study,), Path(scratch) / "scan")

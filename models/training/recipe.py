@@ -13,7 +13,10 @@ from overread.imaging.intensity import IntensityRule
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `train` reads. Sizes are pixels, spacing is millimetres between pixel centres."""
+    """What `train` reads. `crop` is in pixels.
+
+    After `epochs` with everything that a scanner may do to a slice come `calm` more at `calm_rate`, with half of it.
+    """
 
     name: str
     bundle: str
@@ -23,9 +26,11 @@ class Recipe:
     kernels: tuple[int, ...]
     stride: int
     epochs: int
+    calm: int
     warmup: int
     batch: int
     rate: float
+    calm_rate: float
     decay: float
     average: float
     crop: int
@@ -53,9 +58,11 @@ def read(path: Path) -> Recipe:
         kernels=tuple(net["kernels"]),
         stride=int(net["stride"]),
         epochs=int(train["epochs"]),
+        calm=int(train["calm"]),
         warmup=int(train["warmup"]),
         batch=int(train["batch"]),
         rate=float(train["rate"]),
+        calm_rate=float(train["calm_rate"]),
         decay=float(train["decay"]),
         average=float(train["average"]),
         crop=int(train["crop"]),

@@ -55,11 +55,14 @@ def loss_of(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def rate_at(recipe: Recipe, epoch: float) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the rate."""
+    """Linear warm-up, then half a cosine down to 1 % of the rate; another half cosine for the calm epochs."""
     if epoch < recipe.warmup:
         return recipe.rate * (epoch + 0.1) / recipe.warmup
-    through = (epoch - recipe.warmup) / max(1e-9, recipe.epochs - recipe.warmup)
-    return recipe.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, through))) / 2)
+    top, start, end = recipe.rate, recipe.warmup, recipe.epochs
+    if epoch >= recipe.epochs:
+        top, start, end = recipe.calm_rate, recipe.epochs, recipe.epochs + recipe.calm
+    through = (epoch - start) / max(1e-9, end - start)
+    return top * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, through))) / 2)
 
 
 class Batches:
@@ -76,6 +79,7 @@ class Batches:
     def of(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every slice with tumour once, and some without (the recipe's share of those), as (image, target)."""
         recipe = self._recipe
+        strength = 1.0 if epoch < recipe.epochs else 0.5
         rng = np.random.default_rng([recipe.seed, epoch])
         some = rng.permutation(len(self._free))[: round(recipe.tumour_free * len(self._tumour))]
         chosen = self._tumour + [self._free[at] for at in some]
@@ -85,7 +89,8 @@ class Batches:
         def one(at: int) -> tuple[Any, Any]:
             p, k = chosen[at]
             own = np.random.default_rng([recipe.seed, epoch, int(at)])
-            return augmented(self._images[p][k], self._masks[p][k], recipe.crop, recipe.intensity.clip, own)
+            image, mask = self._images[p][k], self._masks[p][k]
+            return augmented(image, mask, recipe.crop, recipe.intensity.clip, own, strength)
 
         with ThreadPoolExecutor(1) as pool:
             groups = [order[at : at + recipe.batch] for at in range(0, len(order), recipe.batch)]
@@ -117,11 +122,12 @@ def train(recipe: Recipe, data: Path, folder: Path, *, resume: bool, threads: in
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         start, best = state["epoch"] + 1, state["best"]
-    for epoch in range(start, recipe.epochs):
+    last = recipe.epochs + recipe.calm - 1
+    for epoch in range(start, last + 1):
         began = time.perf_counter()
         loss = _epoch(recipe, batches, epoch, net, average, optimiser, device)
         line: dict[str, float] = {"epoch": epoch, "loss": loss, "seconds": time.perf_counter() - began}
-        if epoch % 3 == 2 or epoch == recipe.epochs - 1:
+        if epoch % 3 == 2 or epoch == last:
             scores = [dice(probabilities(average, p.normalised(recipe.intensity)) >= 0.5, p.masks) for p in watched]
             line["validation_dice"] = float(np.mean(scores))
             if line["validation_dice"] > best:

@@ -26,7 +26,15 @@ RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_f
 
 def small(**changes: object) -> recipe.Recipe:
     """The shipped recipe, made small enough to run in seconds."""
-    tiny = {"dims": (4, 4, 4, 4, 4), "depths": (1,) * 5, "kernels": (3,) * 5, "crop": 64, "batch": 4, "epochs": 2}
+    tiny = {
+        "dims": (4, 4, 4, 4, 4),
+        "depths": (1,) * 5,
+        "kernels": (3,) * 5,
+        "crop": 64,
+        "batch": 4,
+        "epochs": 2,
+        "calm": 0,
+    }
     return replace(recipe.read(RECIPE), **{**tiny, **changes})  # type: ignore[arg-type]
 
 
@@ -138,11 +146,14 @@ def test_a_killed_run_ends_like_one_that_was_not(bundle: Path, tmp_path: Path, m
 
 def test_rate_warms_up_and_cools_down() -> None:
     plan = small(epochs=20, warmup=2, rate=1.0)
-    rates = [train.rate_at(plan, epoch) for epoch in np.linspace(0, 20, 50)]
+    rates = [train.rate_at(plan, epoch) for epoch in np.linspace(0, 19.99, 50)]
     assert rates[0] < 0.1
     assert max(rates) == pytest.approx(1.0, abs=0.05)
-    assert rates[-1] == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-4)
     assert int(np.argmax(rates)) < 8
+    calm = replace(plan, calm=10, calm_rate=0.2)
+    assert train.rate_at(calm, 20.0) == pytest.approx(0.2)
+    assert train.rate_at(calm, 30.0) == pytest.approx(0.002)
 
 
 def test_export_gives_what_torch_gives(tmp_path: Path) -> None:

@@ -240,10 +240,10 @@ def test_two_patients_are_told_apart(driver: Driver, tmp_path: Path) -> None:
     driver.open(tmp_path / "all")
     assert len(driver.session.sources.catalogue.patients) == 2
     assert "2 patients" in driver.window.notice.title.text()
-    first = driver.window.top_bar.banner.text()
+    first = driver.window.top_bar.banner.full
     driver.key(Qt.Key.Key_Tab)
     driver.until(lambda: driver.loaded)
-    second = driver.window.top_bar.banner.text()
+    second = driver.window.top_bar.banner.full
     assert {first.split("  ·")[0], second.split("  ·")[0]} == {"ONE, ANN", "TWO, BOB"}
 
 

@@ -44,7 +44,7 @@ def test_a_glioma_is_read_corrected_and_sent(
     assert session.image is not None
     stack = session.image.stack
     assert stack.role == "FLAIR"
-    assert "GLIOMA" in driver.window.top_bar.banner.text()
+    assert "GLIOMA" in driver.window.top_bar.banner.full
 
     # Scroll while the model reads; its overlay comes without a click.
     for notch in range(6):

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolBut
 
 from overread.domain.finding import Finding, Status
 from overread.ui import style
+from overread.ui.elided import ElidedLabel
 
 
 class LineSample(QWidget):
@@ -54,11 +55,10 @@ class FindingCard(QFrame):
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(LineSample(finding.status))
-        title = QLabel(finding.title)
+        title = ElidedLabel(finding.title)
         title.setFont(style.font(13, bold=True))
         head.addWidget(title, 1)
-        reason = f": {finding.reason}" if finding.reason else ""
-        state = QLabel(f"{word}{reason}")
+        state = QLabel(word)
         state.setStyleSheet(f"color: {colour};")
         head.addWidget(state)
         eye = QToolButton()
@@ -115,4 +115,7 @@ def source_text(finding: Finding) -> str:
     if editor and finding.original is not None:
         return f"{model}, edited by {editor}"
     last = finding.acts[-1] if finding.acts else None
-    return f"{model}, {finding.status.value} by {last.reader.name}" if last and last.verb != "restore" else model
+    if last is None or last.verb == "restore":
+        return model
+    reason = f": {finding.reason}" if finding.reason else ""
+    return f"{model}, {finding.status.value} by {last.reader.name}{reason}"

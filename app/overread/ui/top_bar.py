@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QAction, QIcon
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QWidget
+from PySide6.QtGui import QAction, QIcon, QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from overread.domain.study import Identity
 from overread.session.presets import windows
 from overread.session.session import Session
 from overread.ui import looking, style
 from overread.ui.actions import BY_ID
+from overread.ui.elided import ElidedLabel
 
 _TOOLS = ("open-folder", "layout", "fit", "invert", "", "brush", "eraser", "undo", "redo", "", "overlays", "export")
+_ROOMY = 1500  # pixels of width, from which the search button carries its name
 
 
 class TopBar(QFrame):
@@ -30,9 +32,8 @@ class TopBar(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 8, 0)
         row.setSpacing(4)
-        self.banner = QLabel("Overread")
+        self.banner = ElidedLabel("Overread")
         self.banner.setFont(style.font(13, bold=True))
-        self.banner.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.banner.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row.addWidget(self.banner, 1)
         self.buttons: dict[str, QToolButton] = {}
@@ -46,7 +47,7 @@ class TopBar(QFrame):
         row.addSpacing(12)
         search = self._button("palette")
         search.setText("Find an action  Ctrl+K")
-        search.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._search = search
         row.addWidget(search)
         row.addWidget(self._button("sheet"))
         more = QToolButton()
@@ -110,7 +111,12 @@ class TopBar(QFrame):
         if image is not None and image.stack.synthetic:
             text += "  ·  SYNTHETIC"
         self.banner.setText(text)
-        self.banner.setToolTip(text)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """On a narrow screen whose images these are is worth more than a button's name."""
+        roomy = self.width() >= _ROOMY
+        words, icon = Qt.ToolButtonStyle.ToolButtonTextBesideIcon, Qt.ToolButtonStyle.ToolButtonIconOnly
+        self._search.setToolButtonStyle(words if roomy else icon)
 
 
 def banner(who: Identity) -> str:

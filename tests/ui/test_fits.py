@@ -1,0 +1,75 @@
+"""Nothing is cut off, on a laptop's screen as on a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
+
+from overread.ui.elided import ElidedLabel
+from support.series import head_like, write_series
+from support.window import Driver
+
+LONG = ("VON-DER-LANGEN-STRASSE^WILHELMINA ALEXANDRA", "0123456789-0123456789")
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1920, 1080)])
+def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, size: tuple[int, int]) -> None:
+    write_series(
+        tmp_path / "study",
+        head_like((12, 128, 128)),
+        spacing=(1.8, 1.8),
+        step=6.0,
+        patient=LONG,
+        description="AX 3D FLAIR FS BRAIN LAB NAVIGATION POST",
+        StudyDate="20200102",
+        PatientBirthDate="19400305",
+        PatientSex="F",
+    )
+    driver = driver_of(size=size)
+    driver.open(tmp_path / "study")
+    driver.read()
+    session = driver.session
+    (finding,) = session.shown_findings
+    session.edit("Name", replace_title(session.findings, finding.id, "FLAIR abnormality, left frontal"))
+    driver.key(Qt.Key.Key_N)
+    clipped(driver.window)
+    driver.key(Qt.Key.Key_A)
+    driver.key(Qt.Key.Key_B)
+    clipped(driver.window)
+    driver.key(Qt.Key.Key_B)
+    driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
+    driver.until(driver.window.findings_panel.export_panel.isVisible)
+    clipped(driver.window)
+
+
+def replace_title(findings: object, finding_id: str, title: str) -> object:
+    return tuple(replace(f, label=title) if f.id == finding_id else f for f in findings)  # type: ignore[attr-defined]
+
+
+def clipped(window: QWidget) -> None:
+    """Every label has the width that its text needs, or says with … that it has not; every button lies inside."""
+    whole = QRect(QPoint(0, 0), window.size())
+    for widget in window.findChildren(QWidget):
+        if not widget.isVisible() or not isinstance(widget, QLabel | QAbstractButton):
+            continue
+        if scrolled_away(widget):
+            continue
+        place = QRect(widget.mapTo(window, QPoint(0, 0)), widget.size())
+        name = widget.text() or widget.accessibleName() or widget.objectName()
+        assert whole.contains(place), f"“{name}” reaches out of the window: {place}"
+        visible = widget.visibleRegion().boundingRect()
+        assert visible.width() >= widget.width() - 1, f"“{name}” is covered at its side"
+        if isinstance(widget, ElidedLabel):
+            assert widget.full == widget.text() or widget.text().endswith("…")
+            assert widget.toolTip() == widget.full
+        elif isinstance(widget, QLabel) and not widget.wordWrap():
+            assert widget.width() >= widget.sizeHint().width(), f"“{name}” is cut off"
+
+
+def scrolled_away(widget: QWidget) -> bool:
+    return widget.visibleRegion().isEmpty()
