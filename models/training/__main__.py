@@ -39,7 +39,7 @@ def main() -> int:
         )
         say(f"validation Dice {best:.4f}")
     if "export" in steps:
-        export(chosen, places.best, folder)
+        export(chosen, places.best, arguments.data / "train", folder)
         say(f"{folder} written")
     if "evaluate" in steps:
         report(chosen, arguments.data, folder)

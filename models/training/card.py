@@ -16,7 +16,8 @@ CARD = """\
 
 A CMUNeXt-style net (Tang et al., ISBI 2024) of {parameters:,} parameters that sees one axial FLAIR slice at
 {spacing:g} mm and {size} × {size} pixels, and gives each pixel the chance that it belongs to the FLAIR abnormality
-(tumour and oedema together; it does not tell them apart). A pixel counts from {threshold:g}; connected parts under
+(tumour and oedema together; it does not tell them apart). A pixel counts from {threshold:g} (the best
+threshold on the validation patients); connected parts under
 {least:g} ml are left out. It never sees neighbouring slices.
 
 ## Who it is for

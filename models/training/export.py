@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.training import lgg
 from models.training.recipe import Recipe
+from models.training.score import best_threshold, probabilities
 from overread.dicom.demo import FLAIR, demo_truth, ensure_demo
 from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
@@ -40,10 +42,18 @@ class Probability(nn.Module):
         return torch.sigmoid(cast("Tensor", self.net(image)))
 
 
-def export(recipe: Recipe, weights: Path, folder: Path) -> None:
-    """Write model.onnx, model.toml and selftest.npz. ValueError where ONNX Runtime and torch disagree."""
+def export(recipe: Recipe, weights: Path, data: Path, folder: Path) -> None:
+    """Write model.onnx, model.toml and selftest.npz. ValueError where ONNX Runtime and torch disagree.
+
+    The threshold is the one with the best Dice on the validation patients of the bundle in ``data``.
+    """
     net = recipe.network()
     net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["net"])
+    patients = {patient.name: patient for patient in lgg.read(data / recipe.bundle)}
+    watched = [patients[name] for name in lgg.split(tuple(patients), recipe.seed).validation]
+    chances = [probabilities(net, patient.normalised(recipe.intensity)) for patient in watched]
+    (output,) = recipe.manifest["outputs"]
+    output["threshold"] = best_threshold(chances, [patient.masks for patient in watched])
     model = Probability(net).eval()
     folder.mkdir(parents=True, exist_ok=True)
     tensor = _synthetic_slice(recipe.manifest, folder)

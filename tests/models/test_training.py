@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from models.training import export, lgg, recipe, train
 from models.training.augment import augmented
 from models.training.cmunext import CMUNeXt
-from models.training.score import dice, interval
+from models.training.score import best_threshold, dice, interval
 
 RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_flair.toml"
 
@@ -156,13 +156,13 @@ def test_rate_warms_up_and_cools_down() -> None:
     assert train.rate_at(calm, 30.0) == pytest.approx(0.002)
 
 
-def test_export_gives_what_torch_gives(tmp_path: Path) -> None:
+def test_export_gives_what_torch_gives(bundle: Path, tmp_path: Path) -> None:
     plan = small()
     torch.manual_seed(1)
     net = plan.network()
     weights = tmp_path / "best.pt"
     torch.save({"net": net.state_dict()}, weights)
-    export.export(plan, weights, tmp_path / "glioma-flair")
+    export.export(plan, weights, bundle, tmp_path / "glioma-flair")
     with np.load(tmp_path / "glioma-flair" / "selftest.npz") as kept:
         tensor, expected = kept["input"], kept["output"]
     session = onnxruntime.InferenceSession(tmp_path / "glioma-flair" / "model.onnx")
@@ -181,6 +181,13 @@ def test_dice_is_simpleitk_s() -> None:
     measure.Execute(sitk.GetImageFromArray(a.astype(np.uint8)), sitk.GetImageFromArray(b.astype(np.uint8)))
     assert dice(a, b) == pytest.approx(measure.GetDiceCoefficient())
     assert dice(a & False, b & False) == 1.0
+
+
+def test_the_best_threshold_is_found() -> None:
+    truth = np.zeros((2, 8, 8), np.uint8)
+    truth[:, 2:6, 2:6] = 1
+    chance = np.where(truth > 0, 0.68, 0.52).astype(np.float32)
+    assert best_threshold([chance], [truth]) == pytest.approx(0.6)
 
 
 def test_interval_holds_the_mean() -> None:
