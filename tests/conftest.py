@@ -8,6 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the program.
+settings.register_profile("overread", deadline=None)
+settings.load_profile("overread")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -60,15 +60,15 @@ def blobs(rows: int, columns: int, seed: int) -> np.ndarray:
     return ndimage.gaussian_filter(noise, 2.0) > 0.08
 
 
-SHAPES = st.tuples(st.integers(1, 60), st.integers(1, 60))
-SIZES = st.tuples(st.integers(5, 160), st.integers(5, 160))
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+SIZES = st.tuples(st.integers(40, 160), st.integers(40, 160))
 
 
 @given(
     SHAPES,
     SIZES,
     st.tuples(st.floats(0.5, 3), st.floats(0.5, 3)),
-    st.floats(0.5, 6),
+    st.floats(1, 6),
     st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
     st.integers(0, 99),
 )
@@ -85,13 +85,13 @@ def test_the_fill_covers_what_the_mask_holds_and_nothing_else(
     shift = off[0] * columns * spacing[1] / 2, off[1] * rows * spacing[0] / 2
     made = project(grid, Plane.AXIAL, 0, size, Camera(zoom, shift))
     pixels = blobs(rows, columns, seed)
-    assume(pixels.any() and min(made.scale) > 0.3)
+    assume(pixels.any() and min(made.scale) >= 1)  # below that, one voxel of several is under a pixel's middle
     rgb = np.zeros((size[1], size[0], 3), np.uint8)
     draw(rgb, [layer_of(pixels)], made, 1.0, 1.0)
     filled = rgb[..., 1] > 100
     away = depth(made, pixels)
     # The outline's width, and the corners that smoothing takes off voxels.
-    slack = 3.0 + 0.9 * max(made.scale) + 1.5 / min(*made.scale, 1.0)
+    slack = 4.5 + 0.9 * max(made.scale)
     assert filled[away > slack].all()
     assert not rgb[away < -slack].any()
 
