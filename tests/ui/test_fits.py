@@ -45,6 +45,10 @@ def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, si
     driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
     driver.until(driver.window.findings_panel.export_panel.isVisible)
     clipped(driver.window)
+    driver.key(Qt.Key.Key_Escape)
+    driver.key(Qt.Key.Key_F1)
+    driver.until(driver.window.sheet.isVisible)
+    clipped(driver.window)
 
 
 def replace_title(findings: object, finding_id: str, title: str) -> object:
