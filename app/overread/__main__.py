@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def main(given: Sequence[str] | None = None) -> int:
     0 done · 1 a fault of ours · 2 wrong usage · 3 the input cannot be read or is outside of what a model reads.
     """
     words = list(sys.argv[1:] if given is None else given)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text, nor terminals know all letters
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     top = parser()
     try:
@@ -58,6 +61,9 @@ def main(given: Sequence[str] | None = None) -> int:
         from overread.ui.desktop import open_desktop  # Qt is slow to import and other commands need none
 
         return open_desktop(paths)
+    except argparse.ArgumentError as error:
+        sys.stderr.write(f"overread: {error}\n")
+        return 2
     except UserError as error:
         sys.stderr.write(f"overread: {error}\n")
         return 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +16,21 @@ from overread.domain.study import Stack
 
 
 def emit(answer: dict[str, Any]) -> None:
-    """Print one JSON object."""
-    json.dump(answer, sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+    """Print one JSON object, whole or not at all."""
+    sys.stdout.write(_json(answer))
+
+
+def _json(answer: dict[str, Any]) -> str:
+    """JSON in ASCII, which every terminal and every file name survives; what JSON cannot say is null or text."""
+    return json.dumps(_sayable(answer), indent=2, allow_nan=False, default=str) + "\n"
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _sayable(inner) for key, inner in value.items()}
+    return [_sayable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def say(*lines: str) -> None:
@@ -69,5 +82,8 @@ def write_json(path: Path, answer: dict[str, Any]) -> None:
     """Write a JSON file at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(answer, ensure_ascii=False, indent=2) + "\n", "utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(_json(answer), "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from overread.commands.benchmarks.loading import first_slice, series_load
 from overread.commands.benchmarks.model import slice_model
 from overread.commands.benchmarks.rows import Row, table
 from overread.commands.benchmarks.window import scroll, ui_stall
-from overread.domain.errors import UserError
 from overread.infer.runtime import gpus, installed
 
 BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     unknown = [name for name in arguments.name if name not in BENCHMARKS]
     if unknown:
-        raise UserError(f"There is no benchmark {unknown[0]}.", f"There are {', '.join(BENCHMARKS)}.")
+        raise argparse.ArgumentError(None, f"There is no benchmark {unknown[0]}. There are {', '.join(BENCHMARKS)}.")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="overread-bench-") as scratch:
         for name in arguments.name or BENCHMARKS:

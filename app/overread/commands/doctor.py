@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from overread import __version__, paths
 from overread.commands.answers import emit, say
 from overread.commands.engine import models
 from overread.domain.errors import UserError
-from overread.infer.backends import CHAIN, Chain
+from overread.infer.backends import CHAIN, Chain, Verdict
 from overread.infer.detector import OnnxDetector
 from overread.infer.runtime import gpus, installed, trouble
 from overread.session.plugins import load_plugins
@@ -55,7 +55,7 @@ def examine() -> dict[str, Any]:
         "engine_trouble": str(wrong) if wrong else "",
         "providers": sorted(_providers()),
         "display": _display(),
-        "libraries": {name: version(name) for name in ("PySide6_Essentials", "pydicom", "highdicom", "SimpleITK")},
+        "libraries": {name: _version(name) for name in ("PySide6_Essentials", "pydicom", "highdicom", "SimpleITK")},
         "folders": {
             "settings": {"path": str(paths.config()), "writable": _writable(paths.config())},
             "journals": {"path": str(paths.data()), "writable": _writable(paths.data())},
@@ -66,6 +66,13 @@ def examine() -> dict[str, Any]:
         ],
         "models": [_model(detector) for detector in models()],
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _providers() -> frozenset[str]:
@@ -82,13 +89,22 @@ def _model(detector: OnnxDetector) -> dict[str, Any]:
     try:
         for candidate in CHAIN:
             verdict, _ = chain.judged(detector.spec, candidate)
-            fix = _FIXES[candidate.provider] if not verdict.passed else ""
+            fix = _fix(verdict, built_in=candidate.provider in chain.built_in)
             links.append({"backend": candidate.name, "precision": candidate.precision, "why": verdict.why, "fix": fix})
             if verdict.passed and not serves:
                 serves = f"{candidate.name} {candidate.precision}"
     except UserError as error:
         links.append({"backend": "", "precision": "", "why": error.title, "fix": error.hint})
     return {"id": detector.id, "version": detector.version, "serves": serves, "links": links}
+
+
+def _fix(verdict: Verdict, *, built_in: bool) -> str:
+    """What to do about a link that does not serve."""
+    if verdict.passed:
+        return ""
+    provider = verdict.candidate.provider
+    ran = built_in and (verdict.error is not None or provider == "CPUExecutionProvider")
+    return "install the model again" if ran else _FIXES[provider]
 
 
 def _display() -> str:

@@ -1,31 +1,48 @@
-"""What is installed to read with: models and plug-ins."""
+"""What and who reads: models and plug-ins, and the reader in whose name it is done."""
 
 from __future__ import annotations
 
 import sys
 
 from overread import paths
+from overread.domain.errors import UserError
+from overread.domain.finding import Reader
 from overread.domain.ports import Detector
 from overread.infer.backends import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
+from overread.session import settings
 from overread.session.plugins import load_plugins
+
+
+def _mention(error: UserError) -> None:
+    sys.stderr.write(f"{error}\n")
 
 
 def models() -> list[OnnxDetector]:
     """The models that can be used; what is wrong with the others goes to stderr."""
     found, broken = find_models(paths.model_folders())
     for error in broken:
-        sys.stderr.write(f"{error}\n")
+        _mention(error)
     chain = Chain()
     return [OnnxDetector(spec, chain) for spec in found]
 
 
 def detectors() -> list[Detector]:
-    """Models and plug-ins."""
-    found: list[Detector] = [*models()]
+    """Models and plug-ins, each id once: a plug-in cannot take a model's place."""
+    found: dict[str, Detector] = {detector.id: detector for detector in models()}
     for plugin in load_plugins():
-        if plugin.error:
-            sys.stderr.write(f"The plug-in {plugin.name} was left out: {plugin.error}\n")
-        found.extend(plugin.detectors)
-    return found
+        taken = [detector.id for detector in plugin.detectors if detector.id in found]
+        error = plugin.error or (f"a model is called {', '.join(taken)} already" if taken else "")
+        if error:
+            sys.stderr.write(f"The plug-in {plugin.name} was left out: {error}\n")
+        else:
+            found.update((detector.id, detector) for detector in plugin.detectors)
+    return list(found.values())
+
+
+def reader(name: str) -> Reader:
+    """The reader of that name; without a name, the one in the settings."""
+    if not name.strip():
+        name = settings.load(paths.config() / "settings.toml", _mention).reader
+    return Reader(name.strip() or "Unnamed reader")

@@ -3,43 +3,63 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from overread import paths
 from overread.commands.answers import emit, files_answer, say
-from overread.commands.journals import catalogue_of, studies
+from overread.commands.engine import reader
+from overread.commands.journals import catalogue_of, journal_of, studies
 from overread.dicom.export import Written, export
 from overread.domain.errors import UserError
-from overread.domain.finding import Reader
+from overread.domain.study import Stack
 from overread.session.books import Books
-from overread.session.settings import Settings
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
-    parser.add_argument("study", type=Path, help="the study's folder, or any file of it")
+    parser.add_argument("study", type=Path, help="the study's folder")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the files go")
     parser.add_argument("--reader", default="", metavar="NAME", help="who exports")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export each series in which something was accepted."""
-    reader = Reader(arguments.reader or Settings().reader or "Unnamed reader")
+    """Export each series in which something was accepted: all of them, or none where one cannot be written."""
+    exporting = reader(arguments.reader)
     books = Books(paths.data() / "journals")
-    written: list[Written] = []
+    exported: list[tuple[Stack, tuple[Written, ...]]] = []
     try:
         with catalogue_of(arguments.study) as catalogue:
-            held = [finding for who in studies(catalogue) for finding in books.of(who).findings]
+            known = [who for who in studies(catalogue) if journal_of(who).exists()]
+            leaving = [finding for who in known for finding in books.of(who).findings if finding.status.leaves]
             for stack in catalogue.stacks:
-                leaving = [f for f in held if f.stack_uid == stack.uid and f.status.leaves]
-                if leaving:
-                    files = export(stack, leaving, arguments.out, reader)
-                    written.extend(files)
-                    names = ", ".join(item.path.name for item in files)
-                    books.of(stack.identity).journal.write("export", names, reader.name)
+                here = [finding for finding in leaving if finding.stack_uid == stack.uid]
+                if here:
+                    judges = {finding.reader for finding in here if finding.reader}
+                    observer = judges.pop() if len(judges) == 1 else exporting  # who accepted, not who sends it
+                    exported.append((stack, export(stack, here, arguments.out, observer)))
+            images = {stack.uid for stack in catalogue.stacks}
+        for stack, files in exported:
+            names = ", ".join(item.path.name for item in files)
+            books.of(stack.identity).journal.write("export", names, exporting.name)
+    except BaseException:
+        for _, files in exported:
+            for item in files:
+                item.path.unlink(missing_ok=True)
+        raise
     finally:
         books.close()
+    written = [item for _, files in exported for item in files]
+    absent = sum(finding.stack_uid not in images for finding in leaving)
+    if absent:
+        lost = UserError(
+            f"{absent} of {len(leaving)} accepted findings lie on images that are not all here.",
+            "Name the folder of the whole study.",
+        )
+        if not written:
+            raise lost
+        sys.stderr.write(f"{lost}\n")
     if not written:
         raise UserError("Nothing was accepted in this study yet.", "Accept findings first.")
     if arguments.json:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from overread.commands.answers import emit, files_answer, finding_answer, say, write_json
-from overread.commands.engine import detectors
+from overread.commands.engine import detectors, reader
 from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
-from overread.domain.finding import Findings, Reader
+from overread.domain.finding import Findings
 from overread.domain.ports import Detector
 from overread.infer.detector import OnnxDetector
 from overread.session.reading import Outcome, accept_all, choose, deliver, read
-from overread.session.settings import Settings
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +37,15 @@ def run(arguments: argparse.Namespace) -> int:
     detector = available.get(arguments.model)
     if detector is None:
         names = ", ".join(available) or "none"
-        raise UserError(f"There is no model {arguments.model}.", f"Installed: {names}.")
-    reader = Reader(arguments.reader or Settings().reader or "Unnamed reader")
+        raise argparse.ArgumentError(None, f"There is no model {arguments.model}. Installed: {names}.")
+    accepting = reader(arguments.reader) if arguments.accept else None
     with tempfile.TemporaryDirectory(prefix="overread-") as scratch:
         stack = choose(scanned(tuple(arguments.path), Path(scratch)), detector, arguments.series)
-        outcome = read(stack, detector)
-        findings = accept_all(outcome.findings, reader) if arguments.accept else outcome.findings
+        with redirect_stdout(sys.stderr):  # stdout is for the answer, whatever a plug-in prints
+            outcome = read(stack, detector)
+        findings = accept_all(outcome.findings, accepting) if accepting else outcome.findings
         answer = _answer(detector, outcome, findings)
-        written = deliver(stack, findings, arguments.out, reader)
+        written = deliver(stack, findings, arguments.out, accepting) if accepting else ()
     answer["files"] = files_answer(written)
     try:
         write_json(arguments.out / "findings.json", answer)

@@ -117,7 +117,7 @@ def _print(catalogue: Catalogue, *, with_hash: bool) -> None:
             for series in study.series:
                 for stack in series.stacks:
                     shape = "×".join(str(n) for n in stack.grid.shape)
-                    digest = f" · {voxel_hash(stack)[0]}" if with_hash else ""
+                    digest = f" · {' '.join(filter(None, voxel_hash(stack)))}" if with_hash else ""
                     say(f"    {series.number or '–'} {series.modality} {series.description} · {shape}{digest}")
                     for problem in stack.problems:
                         say(f"      ⚠ {problem.text}")

@@ -26,12 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.id:
         installed = [detector for detector in installed if detector.id == arguments.id]
         if not installed:
-            raise UserError(f"There is no model {arguments.id}.", "“overread models list” names those there are.")
+            raise argparse.ArgumentError(
+                None, f"There is no model {arguments.id}. “overread models list” names those there are."
+            )
     if arguments.what == "list":
         return _list(installed, arguments.json)
     if arguments.what == "show":
         if not arguments.id:
-            raise UserError("Which model?", "“overread models show ID”.")
+            raise argparse.ArgumentError(None, "Which model? “overread models show ID”.")
         return _show(installed[0].spec, arguments.json)
     return _check(installed, arguments.json)
 
@@ -89,11 +91,18 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _verdicts(chain: Chain, spec: ModelSpec) -> list[Verdict]:
+    try:
+        return [chain.judged(spec, candidate)[0] for candidate in CHAIN]
+    except UserError as error:  # no engine, or no self-test: nothing serves this one
+        return [Verdict(candidate, False, str(error)) for candidate in CHAIN]
+
+
 def _check(installed: list[OnnxDetector], as_json: bool) -> int:
     chain, served = Chain(), True
     answer: list[dict[str, Any]] = []
     for detector in installed:
-        verdicts = [chain.judged(detector.spec, candidate)[0] for candidate in CHAIN]
+        verdicts = _verdicts(chain, detector.spec)
         served = served and any(verdict.passed for verdict in verdicts)
         answer.append({"id": detector.id, "version": detector.version, "backends": [_verdict(v) for v in verdicts]})
     if as_json:

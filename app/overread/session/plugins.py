@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
@@ -51,7 +53,8 @@ def load_plugins() -> tuple[Plugin, ...]:
 def _load(point: EntryPoint) -> Plugin:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     try:
-        detectors = tuple(point.load())
+        with redirect_stdout(sys.stderr):  # stdout is for the answers of commands
+            detectors = tuple(point.load())
         for item in detectors:
             _check(item)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plug-in may fail with anything

@@ -1,0 +1,171 @@
+"""`overread models`, `doctor`, `bench`: what is there, whether it still does what it did, and why not more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from overread import paths
+from overread.commands import bench
+from overread.commands.benchmarks import loading
+from overread.commands.benchmarks.rows import Row, alternately
+from support.models import bright_model
+
+ROW = {"name", "unit", "p50", "p95", "n", "peer", "peer_p50", "ratio", "limit", "pass", "conditions"}
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one good model, and no other model on the machine."""
+    folder = bright_model(paths.data() / "models").parent
+    monkeypatch.setattr(paths, "model_folders", lambda: (folder,))
+    return folder
+
+
+def off(folder: Path, by: float) -> None:
+    """Make a model's self-test expect something else."""
+    with np.load(folder / "selftest.npz") as stored:
+        np.savez(folder / "selftest.npz", input=stored["input"], output=stored["output"] + np.float32(by))
+
+
+def test_list_and_show(overread: Callable[..., Any], models: Path) -> None:
+    (listed,) = overread("models", "list", "--json").json["models"]
+    shown = overread("models", "show", "bright", "--json").json["model"]
+    assert shown == listed
+    assert (shown["id"], shown["version"], shown["folder"]) == ("bright", "1.0.0", str(models / "bright"))
+    assert shown["labels"] == [{"label": "Bright", "code": "52988006", "scheme": "SCT", "threshold": 0.5}]
+    assert "bright 1.0.0 · Bright pixels, for tests" in overread("models", "list").out
+    assert "# Bright\n\nFor tests." in overread("models", "show", "bright").out
+
+
+def test_results_that_json_has_no_word_for(overread: Callable[..., Any], models: Path) -> None:
+    with (models / "bright" / "model.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write("\n[results]\nmeasured = 2026-01-02\ndice = nan\nworst = [0.5, inf]\n")
+    shown = overread("models", "show", "bright", "--json").json["model"]
+    assert shown["results"] == {"measured": "2026-01-02", "dice": None, "worst": [0.5, None]}
+
+
+def test_check_tells_each_model_and_each_backend(overread: Callable[..., Any], models: Path) -> None:
+    said = overread("models", "check", "--json")
+    assert said.status == 0
+    (checked,) = said.json["models"]
+    assert [(b["backend"], b["precision"], b["passed"]) for b in checked["backends"]][-1] == (
+        "ONNX Runtime CPU",
+        "fp32",
+        True,
+    )
+    assert all(b["passed"] or b["why"] for b in checked["backends"])
+    assert "ONNX Runtime CPU fp32: passes (off by " in overread("models", "check").out
+
+
+def test_one_model_that_does_not_serve_hides_no_other(overread: Callable[..., Any], models: Path) -> None:
+    off(bright_model(models, model_id="drifted"), 0.01)
+    (bright_model(models, model_id="empty") / "selftest.npz").write_bytes(b"")
+    off(bright_model(models, model_id="shapeless"), np.nan)
+    (bright_model(models, model_id="broken") / "model.toml").unlink()
+    said = overread("models", "check", "--json")
+    assert said.status == 3
+    last = {model["id"]: model["backends"][-1] for model in said.json["models"]}
+    assert {name: entry["passed"] for name, entry in last.items()} == {
+        "bright": True,
+        "drifted": False,
+        "empty": False,
+        "shapeless": False,
+    }
+    assert last["drifted"]["why"] == "self-test missed: off by 0.01, 0.0001 allowed"
+    assert last["drifted"]["error"] == pytest.approx(0.01, rel=1e-3)
+    assert last["empty"]["why"].startswith("The self-test of empty cannot be read.")
+    assert last["shapeless"]["error"] is None
+    assert overread("models", "check", "bright").status == 0
+    assert "off by 0.01" in overread("models", "check").out
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("words", [("show",), ("show", "none"), ("check", "none"), ("lift",), ()])
+def test_wrong_usage(overread: Callable[..., Any], words: tuple[str, ...]) -> None:
+    said = overread("models", *words)
+    assert (said.status, said.out) == (2, "")
+    assert "overread" in said.err
+
+
+def test_doctor(overread: Callable[..., Any], models: Path) -> None:
+    off(bright_model(models, model_id="drifted"), 0.01)
+    said = overread("doctor", "--json")
+    assert said.status == 3
+    answer = said.json
+    assert "CPUExecutionProvider" in answer["providers"]
+    assert "onnxruntime" in " ".join(answer["engines"])
+    assert answer["engine_trouble"] == ""
+    assert all(folder["writable"] for folder in answer["folders"].values())
+    assert answer["libraries"]["pydicom"][0].isdigit()
+    serves = {model["id"]: model["serves"] for model in answer["models"]}
+    assert serves == {"bright": "ONNX Runtime CPU fp32", "drifted": ""}
+    link = next(model for model in answer["models"] if model["id"] == "drifted")["links"][-1]
+    assert link["why"].startswith("self-test missed")
+    assert link["fix"] == "install the model again"
+    lines = overread("doctor").out
+    assert "Model bright 1.0.0: ONNX Runtime CPU fp32" in lines
+    assert "Model drifted 1.0.0: ⚠ nothing serves it" in lines
+
+
+def test_doctor_where_nothing_is_installed(
+    overread: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(paths, "model_folders", lambda: (tmp_path / "none",))
+    said = overread("doctor", "--json")
+    assert (said.status, said.json["models"]) == (3, [])
+
+
+def test_doctor_passes_where_all_serve(overread: Callable[..., Any], models: Path) -> None:
+    assert overread("doctor", "--json").status == 0
+
+
+def test_bench_rows(overread: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real benchmark on a series of three slices: the figures mean nothing, their shape does."""
+    monkeypatch.setattr(loading, "_SLICES", 3)
+    monkeypatch.setattr(loading, "_RUNS", 2)
+    answer = overread("bench", "series-load", "--json").json
+    assert set(answer) == {"machine", "rows"}
+    (row,) = answer["rows"]
+    assert row.keys() >= ROW
+    assert (row["name"], row["unit"], row["n"]) == ("series-load", "ms", 2)
+    assert 0 < row["p50"] <= row["p95"]
+    assert row["ratio"] == pytest.approx(row["peer_p50"] / row["p50"], abs=0.01)
+    assert {"cores", "platform", "engines"} <= answer["machine"].keys()
+    said = overread("bench", "everything")
+    assert (said.status, said.complaint) == (
+        2,
+        f"There is no benchmark everything. There are {', '.join(bench.BENCHMARKS)}.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("on", "limit", "passes"),
+    [
+        ("p50", 3, True),
+        ("p50", 2.9, False),
+        ("max", 5, True),
+        ("max", 4.9, False),
+        ("p95", 4.8, True),
+        ("p95", 4.7, False),
+        ("ratio", 2, True),
+        ("ratio", 2.1, False),
+    ],
+)
+def test_a_row_holds_its_limit_or_not(on: str, limit: float, passes: bool) -> None:
+    row = Row("x", "ms", (1, 2, 3, 4, 5), "", "peer", (5, 6, 7), limit=limit, on=on)
+    answer = row.answer()
+    assert (answer["p50"], answer["p95"], answer["max"], answer["peer_p50"], answer["ratio"]) == (3, 4.8, 5, 6, 2)
+    assert answer["pass"] is passes
+    assert Row("x", "ms", (1,), "").answer()["pass"] is None
+
+
+def test_both_are_timed_in_turn() -> None:
+    order: list[str] = []
+    ours, peer = alternately(lambda: order.append("o"), lambda: order.append("p"), 3)
+    assert "".join(order) == "op" * 4
+    assert (len(ours), len(peer)) == (3, 3)

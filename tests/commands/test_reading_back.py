@@ -1,0 +1,162 @@
+"""`overread demo`, `audit` and `export`: the study, who did what to it, and what was accepted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from overread import paths
+from overread.dicom.scan import scanned
+from overread.domain.finding import Finding, Mask, Reader
+from overread.domain.study import Stack
+from overread.session import settings
+from overread.session.books import Books
+from overread.session.review import accept, draw_new, reject
+from support.series import head_like, write_series
+
+ADA = Reader("Ada Lovelace")
+
+
+def stacks_of(folder: Path) -> list[Stack]:
+    return list(scanned((folder,), folder).stacks)
+
+
+def draw(stack: Stack, findings: Sequence[Finding] = ()) -> tuple[str, tuple[Finding, ...], str]:
+    voxels = np.zeros(stack.grid.shape, bool)
+    voxels[:, 20:30, 25:40] = True
+    return draw_new(tuple(findings), Mask.of(voxels), stack, ADA)
+
+
+@pytest.fixture
+def read_before(flair: Path) -> Path:
+    """A study in which one finding was drawn and accepted, another drawn and rejected."""
+    books = Books(paths.data() / "journals")
+    (stack,) = stacks_of(flair)
+    book = books.of(stack.identity)
+    label, findings, first = draw(stack)
+    book.edit(label, findings, ADA.name, "")
+    label, findings, second = draw(stack, book.findings)
+    book.edit(label, findings, ADA.name, "")
+    for label, findings in (
+        accept(book.findings, [first], ADA),
+        reject(accept(book.findings, [first], ADA)[1], [second], ADA, "artefact"),
+    ):
+        book.edit(label, findings, ADA.name, "")
+    books.close()
+    return flair
+
+
+def test_demo_makes_the_study_once(overread: Callable[..., Any], demo: Path) -> None:
+    shutil.copytree(demo, paths.data() / "demo", dirs_exist_ok=True)
+    said = overread("demo", "--path")
+    folder = Path(said.out.strip())
+    assert folder.is_relative_to(paths.data())
+    answer = overread("info", folder, "--json").json
+    (patient,) = answer["patients"]
+    assert "SYNTHETIC" in json.dumps(patient).upper()
+    assert {s["description"].split()[0] for s in patient["studies"][0]["series"]} >= {"T1", "T2", "FLAIR"}
+
+
+def test_audit_tells_who_did_what(overread: Callable[..., Any], read_before: Path) -> None:
+    for path in (read_before, next(read_before.iterdir())):  # any file of the study will do
+        said = overread("audit", path, "--json")
+        assert said.status == 0
+        (study,) = said.json["studies"]
+        assert study["study_uid"] == pydicom.dcmread(next(read_before.iterdir())).StudyInstanceUID
+        assert study["broken_at"] is None
+        assert [(e["number"], e["reader"], e["verb"], e["label"]) for e in study["entries"]] == [
+            (1, "Ada Lovelace", "edit", "Draw Lesion 1"),
+            (2, "Ada Lovelace", "edit", "Draw Lesion 2"),
+            (3, "Ada Lovelace", "edit", "Accept Lesion 1"),
+            (4, "Ada Lovelace", "edit", "Reject Lesion 2 (artefact)"),
+        ]
+        assert all(e["at"].endswith("+00:00") for e in study["entries"])
+    assert "Ada Lovelace edit: Accept Lesion 1" in overread("audit", read_before).out
+
+
+def test_audit_sees_what_was_changed_afterwards(overread: Callable[..., Any], read_before: Path) -> None:
+    (journal,) = (paths.data() / "journals").glob("*.sqlite")
+    with sqlite3.connect(journal) as forged:
+        forged.execute("UPDATE entries SET reader = 'Somebody Else' WHERE number = 2")
+    forged.close()
+    said = overread("audit", read_before, "--json")
+    assert (said.status, said.json["studies"][0]["broken_at"]) == (3, 2)
+    assert "⚠ Entry 2 was changed after it was written." in overread("audit", read_before).out
+
+
+def test_audit_of_a_damaged_journal(overread: Callable[..., Any], read_before: Path) -> None:
+    (journal,) = (paths.data() / "journals").glob("*.sqlite")
+    content = bytearray(journal.read_bytes())
+    content[4096:] = b"\x5a" * (len(content) - 4096)
+    journal.write_bytes(content)
+    said = overread("audit", read_before, "--json")
+    assert said.status == 3
+    assert "is damaged" in said.complaint
+
+
+def test_audit_and_export_of_a_study_that_nobody_read(
+    overread: Callable[..., Any], flair: Path, tmp_path: Path
+) -> None:
+    said = overread("export", flair, "--out", tmp_path / "out")
+    assert (said.status, said.complaint) == (3, "Nothing was accepted in this study yet. Accept findings first.")
+    assert not (tmp_path / "out").exists()
+    assert overread("audit", flair).out == "Nobody has read this study here yet.\n"
+    assert overread("audit", flair, "--json").json == {"studies": []}
+    assert not (paths.data() / "journals").exists(), "asking leaves a trace"
+
+
+def test_what_was_accepted_leaves(overread: Callable[..., Any], read_before: Path, tmp_path: Path) -> None:
+    settings.save(paths.config() / "settings.toml", settings.Settings(reader="Rosalind Franklin"))
+    said = overread("export", read_before, "--out", tmp_path / "out", "--json")
+    assert (said.status, said.err) == (0, "")
+    assert [item["kind"] for item in said.json["files"]] == ["SEG", "SR"]
+    assert {Path(item["path"]).name for item in said.json["files"]} == {p.name for p in (tmp_path / "out").iterdir()}
+    seg, report = (pydicom.dcmread(item["path"]) for item in said.json["files"])
+    assert len(seg.SegmentSequence) == 1
+    assert "Lovelace^Ada" in str(report), "the observer is the one who accepted, not the one who sends"
+    assert "Franklin" not in str(report)
+    trail = overread("audit", read_before, "--json").json["studies"][0]["entries"][-1]
+    assert (trail["verb"], trail["reader"]) == ("export", "Rosalind Franklin")
+    assert Path(said.json["files"][0]["path"]).name in trail["label"]
+
+
+def test_findings_whose_images_are_not_there_are_not_forgotten(
+    overread: Callable[..., Any], read_before: Path, tmp_path: Path
+) -> None:
+    said = overread("export", next(read_before.iterdir()), "--out", tmp_path / "out")
+    assert said.status == 3
+    assert said.complaint == (
+        "1 of 1 accepted findings lie on images that are not all here. Name the folder of the whole study."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_series_leave_or_none(overread: Callable[..., Any], read_before: Path, tmp_path: Path) -> None:
+    """The second series has no place in the patient: what the first left goes too, and the journal is silent."""
+    study = str(pydicom.dcmread(next(read_before.iterdir())).StudyInstanceUID)
+    (later,) = write_series(read_before / "z", head_like((1, 64, 64)), study=study, description="SCOUT", series="9.9")
+    image = pydicom.dcmread(later)
+    del image.ImagePositionPatient, image.ImageOrientationPatient
+    image.SeriesNumber = 99
+    image.save_as(later)
+    books = Books(paths.data() / "journals")
+    _, second = stacks_of(read_before)
+    assert not second.grid.oriented
+    book = books.of(second.identity)
+    label, findings, _ = draw(second, book.findings)
+    book.edit(label, findings, ADA.name, "")
+    books.close()
+    said = overread("export", read_before, "--out", tmp_path / "out", "--json")
+    assert said.status == 3
+    assert "has no place in the patient" in said.complaint
+    assert list((tmp_path / "out").iterdir()) == []
+    verbs = [entry["verb"] for entry in overread("audit", read_before, "--json").json["studies"][0]["entries"]]
+    assert set(verbs) == {"edit"}
