@@ -58,9 +58,6 @@ class FindingCard(QFrame):
         title = ElidedLabel(finding.title)
         title.setFont(style.font(13, bold=True))
         head.addWidget(title, 1)
-        state = QLabel(word)
-        state.setStyleSheet(f"color: {colour};")
-        head.addWidget(state)
         eye = QToolButton()
         eye.setIcon(style.icon("eye-off" if hidden else "eye", style.QUIET))
         eye.setIconSize(QSize(16, 16))
@@ -70,11 +67,18 @@ class FindingCard(QFrame):
         head.addWidget(eye)
         column.addLayout(head)
         column.addWidget(QLabel(size_text(finding)))
+        foot = QHBoxLayout()
+        foot.setSpacing(8)
+        state = QLabel(word)
+        state.setFont(style.font(12))
+        state.setStyleSheet(f"color: {colour};")
+        foot.addWidget(state, 0, Qt.AlignmentFlag.AlignTop)
         source = QLabel(source_text(finding))
         source.setProperty("quiet", True)
         source.setFont(style.font(12))
         source.setWordWrap(True)
-        column.addWidget(source)
+        foot.addWidget(source, 1)
+        column.addLayout(foot)
 
     def add_buttons(self, buttons: list[QPushButton]) -> None:
         """Put the verdict buttons below."""
@@ -118,4 +122,4 @@ def source_text(finding: Finding) -> str:
     if last is None or last.verb == "restore":
         return model
     reason = f": {finding.reason}" if finding.reason else ""
-    return f"{model}, {finding.status.value} by {last.reader.name}{reason}"
+    return f"{model}, by {last.reader.name}{reason}"

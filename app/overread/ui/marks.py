@@ -55,10 +55,11 @@ def corners(image: Image, view: ViewState, projection: Projection, probe: str, *
         name = f" · {window.name}" if window.name and not small else ""
         shading = f"W {window.width:.0f} L {window.center:.0f}{name}"
     count = stack.grid.shape[axes.through]
-    position = f"im {projection.index + 1}/{count}"
+    position = [f"im {projection.index + 1}/{count}"]
     if stack.grid.oriented:
-        position += f" · {slice_position(projection)}"
-    return Corner(identity, acquisition, (f"{shading} · {view.camera(axes.plane).zoom:.2f}×",), (probe, position))
+        position.append(slice_position(projection))
+    place = tuple(reversed(position)) if small else (" · ".join(position),)
+    return Corner(identity, acquisition, (f"{shading} · {view.camera(axes.plane).zoom:.2f}×",), (probe, *place))
 
 
 def slice_position(projection: Projection) -> str:
