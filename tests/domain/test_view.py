@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from overread.domain.errors import UserError
 from overread.domain.geometry import Grid, Plane, acquired_plane, plane_axes
 from overread.domain.ports import Cancel
 from overread.domain.study import Window
-from overread.domain.view import Brush, Camera, Layout, Tool, ViewState, opening, scrolled, slice_index
+from overread.domain.view import Brush, Camera, Layout, Tool, ViewState, dragged, opening, scrolled, slice_index
 from support.values import box_grid, grids
 
 
@@ -48,6 +49,33 @@ def test_a_new_image_opens_in_its_middle_and_its_own_plane(grid: Grid) -> None:
     assert (view.brush, view.opacity, view.overlays, view.window) == (habits.brush, 0.7, False, Window(40, 80))
     assert (view.selected, view.hidden, view.invert, view.tool) == (None, frozenset(), False, Tool.WINDOW)
     assert view.camera(Plane.AXIAL) == Camera()
+
+
+@given(
+    st.floats(-500, 500),
+    st.floats(0.001, 4000),
+    st.sampled_from(("LINEAR", "LINEAR_EXACT", "SIGMOID", "LUT")),
+    st.integers(-600, 600),
+    st.integers(-600, 600),
+)
+def test_dragging_windows_as_far_as_the_window_is_wide(
+    center: float, width: float, function: str, across: int, down: int
+) -> None:
+    start = Window(center, width, "Preset", function)
+    after = dragged(start, across, down)
+    assert after.width > 0
+    assert after.function != "LUT", "a table has no width"
+    assert after.width >= 1 or after.function != "LINEAR"
+    assert (after.width > width) == (across > 0)
+    assert np.sign(after.center - center) == np.sign(down)
+    wider = dragged(start, 300, 0).width
+    assert wider == pytest.approx(2 * width) or (width < 10 and wider == pytest.approx(width + 10))
+
+
+def test_a_window_over_fractions_stays_one() -> None:
+    after = dragged(Window(0.002, 0.003, "Fitted"), -100, 30)
+    assert (after.center, after.width) == pytest.approx((0.0023, 0.002))
+    assert after.function == "LINEAR_EXACT"
 
 
 def test_an_image_without_orientation_has_one_pane() -> None:

@@ -79,6 +79,19 @@ class ViewState:
         return (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 
 
+def dragged(start: Window, across: float, down: float) -> Window:
+    """A window after a drag of so many pixels: across widens, down darkens, as far as the window is wide.
+
+    LINEAR is made for whole numbers and ends at a width of 1 (PS3.3 C.11.2.1.2). Narrower windows, for images of
+    fractions, go on as LINEAR_EXACT, which knows no such end.
+    """
+    whole = start.function in ("LINEAR", "LUT") and start.width >= 1.0
+    pace = (max(start.width, 10.0) if whole else start.width) / 300.0
+    width = max(start.width + across * pace, 1.0 if whole else start.width / 100.0)
+    function = start.function if start.function == "SIGMOID" else "LINEAR" if whole else "LINEAR_EXACT"
+    return Window(start.center + down * pace, width, "", function)
+
+
 def slice_index(view: ViewState, grid: Grid, plane: Plane) -> int:
     """The slice of `plane` that goes through the cursor."""
     return view.cursor[plane_axes(grid, plane).through]

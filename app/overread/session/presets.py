@@ -22,7 +22,9 @@ def windows(stack: Stack) -> tuple[Window, ...]:
     """The presets of a stack, in the order of the keys 1 to 9."""
     found = [Window(w.center, w.width, w.name or "From the file", w.function) for w in stack.windows]
     if stack.voi_lut is not None:
-        found.append(Window(0.0, 1.0, stack.voi_lut.explanation or "Table from the file", "LUT"))
+        table = stack.voi_lut
+        size = float(len(table.values))  # the values that the table tells apart: where dragging begins
+        found.append(Window(table.first + size / 2, size, table.explanation or "Table from the file", "LUT"))
     named = _table().get(stack.identity.modality, [])
     found.extend(Window(float(w["center"]), float(w["width"]), str(w["name"])) for w in named)
     return tuple(found)
@@ -39,4 +41,4 @@ def fitted(real: NDArray[np.float64]) -> Window:
     sample = real.reshape(-1)[:: max(1, real.size // 200_000)]
     body = sample[sample > sample.min()]
     low, high = np.percentile(body if body.size else sample, (1.0, 99.0))
-    return Window(float(low + high) / 2, max(float(high - low), 1.0), "Fitted")
+    return Window(float(low + high) / 2, float(high - low) or 1.0, "Fitted", "LINEAR_EXACT")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from overread.domain.finding import Finding
 from overread.domain.geometry import Index, Plane
 from overread.domain.study import Window
-from overread.domain.view import Camera, Layout, scrolled
+from overread.domain.view import Camera, Layout, dragged, scrolled
 from overread.session.presets import fitted, windows
 from overread.session.session import Session
 
@@ -68,12 +68,8 @@ def invert(session: Session) -> None:
 
 
 def drag_window(session: Session, start: Window, across: float, down: float) -> None:
-    """Window by dragging: across widens, down darkens, as far as the window is wide."""
-    pace = max(start.width, 10.0) / 300.0
-    width = max(start.width + across * pace, 1.0)
-    center = start.center + down * pace
-    function = "LINEAR" if start.function == "LUT" else start.function
-    session.set_view(replace(session.view, window=Window(center, width, "", function)))
+    """Window by dragging."""
+    session.set_view(replace(session.view, window=dragged(start, across, down)))
 
 
 def preset(session: Session, number: int) -> None:

@@ -53,7 +53,8 @@ def corners(image: Image, view: ViewState, projection: Projection, probe: str, *
         shading = window.name
     else:
         name = f" · {window.name}" if window.name and not small else ""
-        shading = f"W {window.width:.0f} L {window.center:.0f}{name}"
+        digits = ".0f" if window.width >= 10 else ".3g"
+        shading = f"W {window.width:{digits}} L {window.center:{digits}}{name}"
     count = stack.grid.shape[axes.through]
     position = [f"im {projection.index + 1}/{count}"]
     if stack.grid.oriented:

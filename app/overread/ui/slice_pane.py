@@ -185,7 +185,7 @@ class SlicePane(QWidget):
             red, green, blue = (int(v) for v in image.volume.voxels[k, j, i])
             return f"RGB {red} {green} {blue}"
         value = image.volume.value(k, j, i)
-        text = f"{value:.0f}" if value == round(value) else f"{value:.2f}"
+        text = f"{value:.0f}" if value == round(value) else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
         return f"{text} {image.stack.units or ''}".strip()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
