@@ -33,7 +33,6 @@ LICENCES = {
     "pyjpegls": "MIT; CharLS inside under BSD-3-Clause",
     "pyqtgraph": "MIT",
     "pyside6-essentials": "LGPL-3.0-only (chosen of LGPL-3.0 or GPL), see below",
-    "python-gdcm": "BSD-3-Clause (GDCM), Apache-2.0 (the wheel), see below",
     "scikit-image": "BSD-3-Clause",
     "scipy": "BSD-3-Clause",
     "shiboken6": "LGPL-3.0-only (chosen of LGPL-3.0 or GPL), see below",
@@ -51,7 +50,6 @@ USES = {
     "pydicom": "reading and writing DICOM",
     "pyqtgraph": "charts",
     "pyside6-essentials": "the desktop: Qt and its Python bindings",
-    "python-gdcm": "JPEG Lossless and 12-bit JPEG frames",
     "scikit-image": "connected parts and measurements",
     "simpleitk": "resampling and registration",
     "tomlkit": "settings and model descriptions",
@@ -95,12 +93,6 @@ and <https://www.gnu.org/licenses/gpl-3.0.html>.
 OpenCV is under the Apache License 2.0. Its wheel carries FFmpeg (libavcodec, libavformat, libavutil, libswscale,
 libswresample) under LGPL-2.1-or-later as separate shared libraries, which Overread does not call and which may be
 replaced in the same manner, and other libraries listed in its `LICENSE-3RD-PARTY.txt`.
-
-## GDCM
-
-Grassroots DICOM is under a BSD licence (Copyright Mathieu Malaterre and others; CREATIS). It carries CharLS,
-OpenJPEG, the Independent JPEG Group's software, Expat, zlib, libuuid, socket++ and OpenSSL
-under their own permissive licences.
 
 ## ITK
 

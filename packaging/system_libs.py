@@ -66,7 +66,6 @@ LOADED = (
     "cv2/*.so",
     "SimpleITK/*.so",
     "onnxruntime/capi/onnxruntime_py*.so",
-    "_gdcm/*.so",
 )
 PLUGINS = "PySide6/Qt/plugins/platforms"
 

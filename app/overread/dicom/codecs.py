@@ -54,9 +54,17 @@ def settled(frame: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
     if spare > 0 and encoding.samples == 1:
         # Old scanners keep overlays up there; a shift there and back drops them and carries the sign.
         frame = (frame << spare) >> spare
-    if encoding.samples == 3 and encoding.photometric in ("YBR_FULL", "YBR_FULL_422"):
-        frame = _ybr_to_rgb(frame)
+    if encoding.samples == 3:
+        frame = _bytes(frame, encoding)
+        if encoding.photometric in ("YBR_FULL", "YBR_FULL_422"):
+            frame = _ybr_to_rgb(frame)
     return frame
+
+
+def _bytes(frame: NDArray[Any], encoding: Encoding) -> NDArray[np.uint8]:
+    """Colour as the screen shows it, a byte a sample."""
+    deeper = encoding.bits_stored - 8 if frame.dtype.itemsize > 1 else 0
+    return np.asarray(frame >> max(deeper, 0)).astype(np.uint8, copy=False)
 
 
 def _ybr_to_rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
@@ -124,38 +132,22 @@ _DECODERS: dict[str, Callable[[bytes, Encoding], NDArray[Any]]] = {
     "1.2.840.10008.1.2.4.112": _jpegxl,
 }
 
+KNOWN = frozenset(_DECODERS) | NATIVE
+
 # Decoders that hand out colour already turned into RGB, whatever the header calls it.
 _GIVES_RGB = frozenset({_jpeg, _jpeg2000, _htj2k, _jpegxl})
 
 
 def compressed(data: bytes, transfer_syntax: str, encoding: Encoding) -> NDArray[Any]:
     """One compressed frame to an array (rows, columns[, 3]) of stored values. Undecodable where that fails."""
-    decode = _DECODERS.get(transfer_syntax)
-    if decode is None:
-        raise Undecodable(f"transfer syntax {uids.UID(transfer_syntax).name} is not known here")
+    decode = _DECODERS[transfer_syntax]
     try:
         frame = decode(data, encoding)
-    except Undecodable:
-        raise
-    except (RuntimeError, ValueError, TypeError, imagecodecs.DelayedImportError) as error:
-        raise Undecodable(str(error) or type(error).__name__) from error
+    except Exception as error:  # each decoder has errors of its own
+        raise Undecodable("the compressed pixel data is damaged") from error
     shape = (encoding.rows, encoding.columns)
     if frame.shape[:2] != shape or (frame.ndim == 3) != (encoding.samples > 1):
         raise Undecodable(f"the picture is {frame.shape}, its header says {shape}")
     if encoding.samples == 3 and decode in _GIVES_RGB:
-        return np.ascontiguousarray(frame).astype(np.uint8, copy=False)
+        return _bytes(np.ascontiguousarray(frame), encoding)
     return settled(frame, encoding)
-
-
-def by_gdcm(path: str, index: int, encoding: Encoding) -> NDArray[Any]:
-    """A frame as GDCM decodes it: 12-bit JPEG and other rarities. Undecodable where GDCM fails too."""
-    import gdcm  # a slow import that most studies never need
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(path)
-    if not reader.Read():
-        raise Undecodable("GDCM cannot read the file either")
-    image = reader.GetImage()
-    raw = image.GetBuffer().encode("utf-8", errors="surrogateescape")
-    size = encoding.rows * encoding.columns * encoding.samples * encoding.dtype.itemsize
-    return native(raw[index * size : (index + 1) * size], encoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -15,11 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from overread.dicom.codecs import NATIVE, Undecodable, by_gdcm, compressed, native, settled
+from overread.dicom.codecs import KNOWN, NATIVE, Undecodable, compressed, native, settled
+from overread.dicom.quiet import quiet
 from overread.domain.study import Encoding, Frame, Stack
 from overread.domain.volume import Volume
 
@@ -43,8 +46,8 @@ def empty_volume(stack: Stack) -> tuple[Volume, NDArray[Any]]:
     shape = (*stack.grid.shape, 3) if colour else stack.grid.shape
     try:
         voxels = np.zeros(shape, dtype)
-    except MemoryError as error:
-        raise Undecodable(f"{np.prod(shape) * dtype.itemsize / 2**30:.1f} GiB do not fit into memory") from error
+    except (MemoryError, ValueError) as error:
+        raise Undecodable(f"{math.prod(shape) * dtype.itemsize / 2**30:.1f} GiB do not fit into memory") from error
     slope = np.array([frame.slope for frame in stack.frames])
     intercept = np.array([frame.intercept for frame in stack.frames])
     return Volume(stack, voxels, slope, intercept), voxels
@@ -89,6 +92,7 @@ def load(stack: Stack, voxels: NDArray[Any], wanted: Callable[[], int] = lambda:
     finally:
         read.close()
         _whole_file.cache_clear()
+        _palette.cache_clear()
 
 
 _Read = Generator[tuple[int, str | None], None, None]
@@ -131,7 +135,7 @@ def _straight(frame: Frame, encoding: Encoding, target: NDArray[Any]) -> bool:
     plain = (
         frame.transfer_syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
         and encoding.samples == 1
-        and encoding.bits_stored == encoding.bits_allocated
+        and encoding.bits_stored == encoding.bits_allocated >= 8
         and encoding.photometric != "PALETTE COLOR"
         and target.dtype == encoding.dtype
         and sys.byteorder == "little"
@@ -140,9 +144,10 @@ def _straight(frame: Frame, encoding: Encoding, target: NDArray[Any]) -> bool:
         return False
     try:
         with _opened(frame) as file:
-            if _to_pixels(file, frame) == _UNDEFINED:
+            length = _to_pixels(file, frame)
+            if length == _UNDEFINED:
                 return False
-            file.seek(frame.index * target.nbytes, os.SEEK_CUR)
+            _to_frame(file, frame, length, target.nbytes)
             if file.readinto(target.data) < target.nbytes:  # type: ignore[attr-defined]
                 raise Undecodable("the pixel data is cut off")
     except OSError as error:
@@ -172,21 +177,41 @@ def _opened(frame: Frame) -> Iterator[BinaryIO]:
 def _to_pixels(file: BinaryIO, frame: Frame) -> int:
     """Go to the first byte of the pixel data; returns its length, `_UNDEFINED` where it is encapsulated."""
     file.seek(frame.offset + 4)
-    if frame.transfer_syntax == ImplicitVRLittleEndian:
-        return int.from_bytes(file.read(4), "little")
-    file.seek(4, os.SEEK_CUR)
-    return int.from_bytes(file.read(4), "big" if frame.transfer_syntax == ExplicitVRBigEndian else "little")
+    start = file.read(4)
+    if start[:2] in (b"OW", b"OB", b"UN"):  # no even length looks like these, so files may lie about having VRs
+        start = file.read(4)
+    return int.from_bytes(start, "big" if frame.transfer_syntax == ExplicitVRBigEndian else "little")
+
+
+def _to_frame(file: BinaryIO, frame: Frame, length: int, size: int) -> None:
+    """Go on to the frame, `size` bytes long, in uncompressed pixel data of so many bytes."""
+    if (frame.index + 1) * size > length:
+        raise Undecodable("the pixel data is cut off")
+    file.seek(frame.index * size, os.SEEK_CUR)
 
 
 def read_frame(frame: Frame, encoding: Encoding) -> NDArray[Any]:
     """The stored values of one frame, shape (rows, columns[, 3]). Undecodable where that fails."""
     try:
         with _opened(frame) as file:
-            if frame.offset < 0 or encoding.photometric == "PALETTE COLOR" or encoding.bits_allocated < 8:
-                return _by_pydicom(frame, encoding)
-            return _addressed(file, frame, encoding)
+            picture = _by_pydicom(frame, encoding) if _rare(frame, encoding) else _addressed(file, frame, encoding)
+        return _coloured(picture, frame) if encoding.photometric == "PALETTE COLOR" else picture
     except OSError as error:
         raise Undecodable(error.strerror or str(error)) from error
+    except Undecodable:
+        raise
+    except Exception as error:  # a file may hold anything
+        raise Undecodable("the pixel data is damaged") from error
+
+
+def _rare(frame: Frame, encoding: Encoding) -> bool:
+    """Whether pixels are laid out in a way that is rare enough to have the whole file read by pydicom."""
+    return (
+        frame.offset < 0
+        or encoding.bits_allocated < 8
+        or (frame.transfer_syntax in NATIVE and encoding.photometric == "YBR_FULL_422")
+        or (frame.transfer_syntax == ExplicitVRBigEndian and encoding.bits_allocated == 8)
+    )
 
 
 def _addressed(file: BinaryIO, frame: Frame, encoding: Encoding) -> NDArray[Any]:
@@ -194,23 +219,31 @@ def _addressed(file: BinaryIO, frame: Frame, encoding: Encoding) -> NDArray[Any]
     length = _to_pixels(file, frame)
     if frame.transfer_syntax in NATIVE and length != _UNDEFINED:
         size = encoding.rows * encoding.columns * encoding.samples * encoding.dtype.itemsize
-        file.seek(frame.index * size, os.SEEK_CUR)
+        _to_frame(file, frame, length, size)
         return native(file.read(size), encoding, big_endian=frame.transfer_syntax == ExplicitVRBigEndian)
+    if frame.transfer_syntax not in KNOWN:
+        raise Undecodable(f"transfer syntax {UID(frame.transfer_syntax).name} is not known here")
     try:
+        start = file.tell()
         data = get_frame(file, frame.index, number_of_frames=frame.of)
+        if frame.index == frame.of - 1:
+            _require_end(file, start)
     except (ValueError, EOFError, IndexError) as error:
         raise Undecodable("the compressed pixel data is damaged or cut off") from error
-    try:
-        return compressed(data, frame.transfer_syntax, encoding)
-    except Undecodable as error:
-        try:
-            return by_gdcm(frame.path, frame.index, encoding)
-        except Undecodable:
-            raise error from None
+    return compressed(data, frame.transfer_syntax, encoding)
+
+
+def _require_end(file: BinaryIO, start: int) -> None:
+    """EOFError where fragments do not end with their delimiter (PS3.5 A.4): the last frame may have lost a part."""
+    file.seek(start)
+    while (item := file.read(8))[:4] == b"\xfe\xff\x00\xe0" and len(item) == 8:
+        file.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
+    if item[:4] != b"\xfe\xff\xdd\xe0":
+        raise EOFError
 
 
 def _by_pydicom(frame: Frame, encoding: Encoding) -> NDArray[Any]:
-    """Deflated files, palettes and single bits: rare enough to read the whole file."""
+    """What needs the whole file."""
     pixels = _whole_file(frame.path, frame.stamp)
     picture = pixels[frame.index] if frame.of > 1 else pixels
     return picture if picture.ndim == 3 else settled(picture, encoding)
@@ -220,11 +253,22 @@ def _by_pydicom(frame: Frame, encoding: Encoding) -> NDArray[Any]:
 def _whole_file(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
     """All frames of a file; the last one is kept, since its frames are asked for one by one."""
     try:
-        dataset = pydicom.dcmread(path)
-        pixels = dataset.pixel_array  # colour comes as RGB
-        if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            pixels = apply_color_lut(pixels, dataset)
-            pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
-    except (RuntimeError, ValueError, AttributeError, EOFError, NotImplementedError) as error:
-        raise Undecodable(str(error).splitlines()[0]) from error
-    return pixels
+        with quiet():
+            dataset = pydicom.dcmread(path)
+            return dataset.pixel_array  # colour comes as RGB
+    except OSError:
+        raise
+    except Exception as error:  # a file may hold anything
+        raise Undecodable("the pixel data is damaged or cut off") from error
+
+
+def _coloured(picture: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    """Numbers of a palette as the colours they stand for."""
+    colours = apply_color_lut(picture, _palette(frame.path, frame.stamp))
+    return (colours >> 8).astype(np.uint8) if colours.dtype == np.uint16 else colours
+
+
+@lru_cache(maxsize=1)
+def _palette(path: str, stamp: tuple[int, int]) -> Dataset:
+    """The header that holds a file's palette."""
+    return pydicom.dcmread(path, stop_before_pixels=True)
