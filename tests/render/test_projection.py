@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 
 import cv2
@@ -17,7 +18,7 @@ from support.values import box_grid, grids
 
 PLANES = st.sampled_from(Plane)
 SIZES = st.tuples(st.integers(1, 400), st.integers(1, 400))
-CAMERAS = st.builds(Camera, st.floats(0.2, 8), st.tuples(*[st.floats(-150, 150)] * 2))
+CAMERAS = st.builds(Camera, st.floats(0.2, 20), st.tuples(*[st.floats(-150, 150)] * 2))
 
 
 def middle(grid: Grid, plane: Plane) -> int:
@@ -82,7 +83,7 @@ def test_a_millimetre_is_as_long_across_as_down(
     assert np.abs(moved - np.array(camera.shift) * per_mm).max() <= 1.0 + 1e-6
 
 
-@given(grids(most=40), PLANES, SIZES, st.floats(0.3, 4), st.tuples(st.floats(-0.7, 0.7), st.floats(-0.7, 0.7)))
+@given(grids(most=40), PLANES, SIZES, st.floats(0.3, 20), st.tuples(st.floats(-0.7, 0.7), st.floats(-0.7, 0.7)))
 def test_the_picture_is_painted_where_the_projection_says(
     grid: Grid, plane: Plane, size: tuple[int, int], zoom: float, off: tuple[float, float]
 ) -> None:
@@ -120,6 +121,21 @@ def test_all_of_the_pane_that_lies_on_the_picture_is_painted(
     on = (columns >= left) & (columns < left + made.drawn[0]) & (rows >= top) & (rows < top + made.drawn[1])
     assert np.array_equal(painted, on)
     assert all(made.inside(px, py) == on[py, px] for px, py in ((0, 0), (size[0] // 2, size[1] // 2)))
+
+
+@pytest.mark.parametrize("samples", [(), (3,)])
+def test_a_few_huge_voxels_cost_no_more_than_the_pane(samples: tuple[int, ...]) -> None:
+    """Zoomed in on an image of three by three, of which one voxel fills the pane many times over."""
+    made = project(box_grid((1, 3, 3)), Plane.AXIAL, 0, (400, 300), Camera(20.0))
+    picture = np.arange(9, dtype=np.uint8).reshape(3, 3) * np.uint8(20)
+    picture = np.ascontiguousarray(np.broadcast_to(picture.reshape(3, 3, *[1] * len(samples)), (3, 3, *samples)))
+    tracemalloc.start()
+    _, _, seen = made.stretch(picture, cv2.INTER_CUBIC)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen.shape == (300, 400, *samples)
+    assert np.abs(seen[150, 200].astype(int) - 80).max() <= 1
+    assert peak < 3 * seen.size
 
 
 def test_a_scale_is_in_millimetres() -> None:

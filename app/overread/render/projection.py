@@ -74,12 +74,20 @@ class Projection:
         x, y = round(left + first_column * across), round(top + first_row * down)
         wide = max(1, round(left + last_column * across) - x)
         high = max(1, round(top + last_row * down) - y)
-        drawn = resized(part, wide, high, interpolation)
         cut_x, cut_y = max(0, -x), max(0, -y)
         end_x, end_y = min(wide, width - x), min(high, height - y)
         if end_x <= cut_x or end_y <= cut_y:
             return slice(0, 0), slice(0, 0), np.zeros((0, 0, *picture.shape[2:]), np.uint8)
-        return slice(y + cut_y, y + end_y), slice(x + cut_x, x + end_x), drawn[cut_y:end_y, cut_x:end_x]
+        if min(across, down) >= 1 and wide * high > 4 * width * height:
+            # A few huge voxels: with the margin the part would be many panes large.
+            columns = [1 / across, 0.0, (x + cut_x + 0.5 - left) / across - 0.5 - first_column]
+            rows = [0.0, 1 / down, (y + cut_y + 0.5 - top) / down - 0.5 - first_row]
+            flags = interpolation | cv2.WARP_INVERSE_MAP
+            seen = (end_x - cut_x, end_y - cut_y)
+            drawn = cv2.warpAffine(part, np.array([columns, rows]), seen, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        else:
+            drawn = resized(part, wide, high, interpolation)[cut_y:end_y, cut_x:end_x]
+        return slice(y + cut_y, y + end_y), slice(x + cut_x, x + end_x), np.asarray(drawn, np.uint8)
 
     @staticmethod
     def _visible(start: int, scale: float, length: int, count: int) -> tuple[int, int]:
