@@ -56,7 +56,7 @@ def report(chosen: recipe.Recipe, data: Path, folder: Path) -> None:
     agreement = {case["name"]: round(case["dice"], 3) for case in measured["elsewhere"]}
     table["results"] = {"parameters": parameters, "held_out": measured["held_out"], "consensus_dice": agreement}
     write_manifest(folder, table)
-    card.write(folder, card.card(chosen, counts, parameters, measured))
+    card.write(folder, card.card(chosen, table, counts, measured))
     say(json.dumps({name: measured[name] for name in ("held_out", "elsewhere")}, indent=1))
 
 

@@ -16,9 +16,8 @@ CARD = """\
 
 A CMUNeXt-style net (Tang et al., ISBI 2024) of {parameters:,} parameters that sees one axial FLAIR slice at
 {spacing:g} mm and {size} × {size} pixels, and gives each pixel the chance that it belongs to the FLAIR abnormality
-(tumour and oedema together; it does not tell them apart). A pixel counts from {threshold:g} (the best
-threshold on the validation patients); connected parts under
-{least:g} ml are left out. It never sees neighbouring slices.
+(tumour and oedema together; it does not tell them apart). A pixel counts from {threshold:g} (the best threshold on the
+validation patients); connected parts under {least:g} ml are left out. It never sees neighbouring slices.
 
 ## Who it is for
 
@@ -27,7 +26,8 @@ follow-up measurements, and not for any commercial use.
 
 ## Data and licence
 
-`{bundle}`: {data}. {train} patients to train, {validation} to choose the weights, {test} held out; split by patient
+`{bundle}`: {data}.
+{train} patients to train, {validation} to choose the weights and the threshold, {test} held out; split by patient
 (seed {seed}). The bundle's grey is 0.299 T1 + 0.587 FLAIR + 0.114 T1c and its pixel spacing is unknown
 ({spacing:g} mm is assumed); training changes contrast, brightness, shading, size and pose at random, and takes the
 skull away from three slices in ten, so that the model holds on plain FLAIR.
@@ -70,9 +70,8 @@ gliomas as a group; tilted or sagittal acquisitions; 3-D FLAIR.
 """
 
 
-def card(recipe: Recipe, counts: dict[str, int], parameters: int, measured: dict[str, Any]) -> str:
-    """The card as Markdown."""
-    manifest = recipe.manifest
+def card(recipe: Recipe, manifest: dict[str, Any], counts: dict[str, int], measured: dict[str, Any]) -> str:
+    """The card as Markdown; ``manifest`` is what model.toml says, with the parameters counted in its results."""
     prepare, output = manifest["prepare"], manifest["outputs"][0]
     ratios = sorted(row["found_ml"] / max(row["truth_ml"], 1e-9) for row in measured["table"])
     quarter = len(ratios) // 4
@@ -84,7 +83,7 @@ def card(recipe: Recipe, counts: dict[str, int], parameters: int, measured: dict
         **{key: manifest[key] for key in ("id", "name", "version", "summary", "use")},
         **measured["held_out"],
         **counts,
-        parameters=parameters,
+        parameters=manifest["results"]["parameters"],
         spacing=prepare["spacing_mm"][0],
         size=prepare["size"][0],
         threshold=output["threshold"],
