@@ -6,7 +6,8 @@ import argparse
 import statistics
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Findings
 from overread.domain.ports import Detector
 from overread.infer.detector import OnnxDetector
+from overread.session.plugins import blame
 from overread.session.reading import Outcome, accept_all, choose, deliver, read
 
 
@@ -40,8 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise argparse.ArgumentError(None, f"There is no model {arguments.model}. Installed: {names}.")
     accepting = reader(arguments.reader) if arguments.accept else None
     with tempfile.TemporaryDirectory(prefix="overread-") as scratch:
-        stack = choose(scanned(tuple(arguments.path), Path(scratch)), detector, arguments.series)
-        with redirect_stdout(sys.stderr):  # stdout is for the answer, whatever a plug-in prints
+        catalogue = scanned(tuple(arguments.path), Path(scratch))
+        with _guarded(detector):
+            stack = choose(catalogue, detector, arguments.series)
             outcome = read(stack, detector)
         findings = accept_all(outcome.findings, accepting) if accepting else outcome.findings
         answer = _answer(detector, outcome, findings)
@@ -58,6 +61,18 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(answer, outcome)
     return 0
+
+
+@contextmanager
+def _guarded(detector: Detector) -> Iterator[None]:
+    """A plug-in neither prints into the answer nor takes the program down."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except Exception as error:
+        if isinstance(detector, OnnxDetector):
+            raise
+        raise blame(detector, error) from error
 
 
 def _answer(detector: Detector, outcome: Outcome, findings: Findings) -> dict[str, Any]:
@@ -95,9 +110,12 @@ def _print(answer: dict[str, Any], outcome: Outcome) -> None:
     if not answer["findings"]:
         say("Looked, found nothing.")
     for number, finding in enumerate(answer["findings"], start=1):
-        size = f"{finding['volume_ml']:.1f} ml, {finding['axes_mm'][0]:.0f} × {finding['axes_mm'][1]:.0f} mm"
+        size = "not measurable"
+        if finding["axes_mm"]:
+            size = f"{finding['volume_ml']:.1f} ml, {finding['axes_mm'][0]:.0f} × {finding['axes_mm'][1]:.0f} mm"
         score = "" if finding["score"] is None else f", score {finding['score']:.2f}"
         say(f"  {number}. {finding['label']}: {size}{score}, {finding['status']}")
     for item in answer["files"]:
         say(f"  {item['kind']}: {item['path']}")
-    say(f"{answer['ms']['total']:.0f} ms in all. Not for clinical use.")
+    stages = ", ".join(f"{stage} {taken:.0f}" for stage, taken in answer["ms"].items())
+    say(f"{stages} ms. Not for clinical use.")

@@ -33,8 +33,10 @@ class LungMask:
 
     def __call__(self, volume: Volume, progress: Callable[[float], None]) -> Sequence[Proposal]:
         """Propose both lungs as one segmentation, or nothing where there are none."""
-        slope, intercept = volume.slope[:, None, None], volume.intercept[:, None, None]
-        air = sitk.GetImageFromArray((volume.voxels * slope + intercept < _AIR_HU).astype(np.uint8))
+        below = np.empty(volume.grid.shape, np.uint8)
+        for k, (slope, intercept) in enumerate(zip(volume.slope, volume.intercept, strict=True)):
+            below[k] = volume.voxels[k] * slope + intercept < _AIR_HU  # a slice at a time: no float copy of the volume
+        air = sitk.GetImageFromArray(below)
         progress(0.2)
         labels = sitk.RelabelComponent(sitk.ConnectedComponent(air), sortByObjectSize=True)
         array = sitk.GetArrayViewFromImage(labels)
