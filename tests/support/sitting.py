@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from overread.domain.finding import Act, Code, Finding, Mask, ModelSource, Reader, Status
-from overread.domain.geometry import Grid, Index
+from overread.domain.finding import Code, Finding, Mask, ModelSource, Reader
+from overread.domain.geometry import Index
 from overread.domain.ports import Detector
-from overread.domain.study import Encoding, Frame, Identity, Stack
+from overread.domain.study import Stack
 from overread.infer.backends import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
-from overread.session.review import now
 from overread.session.session import Session
+from support import values
 
 LESION = Code("52988006", "SCT", "Lesion")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
@@ -91,16 +92,11 @@ def detectors(folder: Path) -> tuple[OnnxDetector, ...]:
     return tuple(OnnxDetector(spec, chain) for spec in specs)
 
 
-def stack_of(
-    shape: Index = (6, 24, 24), *, patient: str = "ID1", study: str = "1.2.3", series: str = "1.2.3.4"
-) -> Stack:
-    """A stack that is on no disk."""
-    who = Identity(
-        patient, f"NAME^{patient}", "19700101", "O", study, "20260101", "", series, 1, "FLAIR AX", "MR", "1.9"
-    )
-    frames = tuple(Frame("", 0, 1, f"{series}.{k}", "1.2.840.10008.1.2.1", 0, (0, 0)) for k in range(shape[0]))
-    grid = Grid(shape, np.diag([3.0, 1.0, 1.0, 1.0]))
-    return Stack(f"stack-{patient}-{series}", who, grid, frames, Encoding(*shape[1:], signed=True))
+def stack_of(shape: Index = (6, 24, 24), *, series: str = "1.2.3.4") -> Stack:
+    """A stack of a named person that is on no disk, 3 mm from slice to slice."""
+    made = values.stack(values.box_grid(shape, (3, 1, 1)))
+    who = replace(made.identity, patient_name="NAME^ID1", birth_date="19700101", study_uid="1.2.3", series_uid=series)
+    return replace(made, uid=f"stack-{series}", identity=who)
 
 
 def box_mask(shape: Index, start: Index, size: Index) -> Mask:
@@ -108,27 +104,12 @@ def box_mask(shape: Index, start: Index, size: Index) -> Mask:
     return Mask.of(np.ones(size, np.bool_), start, shape)
 
 
-def model_source(model_id: str = "bright", version: str = "1") -> ModelSource:
-    return ModelSource(model_id, model_id.capitalize(), version, "ab" * 32, "CPU fp32", now())
+def model_source(model_id: str = "bright") -> ModelSource:
+    return replace(values.MODEL, id=model_id, name=model_id.capitalize())
 
 
-def finding_of(stack: Stack, mask: Mask, *, number: int = 1, model: str | None = "bright", **changes: Any) -> Finding:
-    """A proposal of a model, or, without one, a reader's own finding."""
-    facts: dict[str, Any] = {
-        "id": f"2.25.{number}",
-        "stack_uid": stack.uid,
-        "series_uid": stack.identity.series_uid,
-        "number": number,
-        "label": "Bright",
-        "concept": LESION,
-        "category": ABNORMAL,
-        "anatomy": None,
-        "colour": "#F5B83D",
-        "mask": mask,
-        "measures": None,
-        "score": 0.9 if model else None,
-        "model": model_source(model) if model else None,
-        "status": Status.PROPOSED if model else Status.EDITED,
-        "acts": () if model else (Act(DOE, "draw", now()),),
-    }
-    return Finding(**{**facts, **changes})
+def finding_of(stack: Stack, mask: Mask, *, number: int = 1, model: str = "bright", **facts: Any) -> Finding:
+    """A proposal of a model on a stack."""
+    where = {"stack_uid": stack.uid, "series_uid": stack.identity.series_uid}
+    own = {"id": f"2.25.{number}", "number": number, "label": "Bright", **where, **facts}
+    return values.finding(mask, model_source(model), **own)

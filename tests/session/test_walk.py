@@ -1,0 +1,369 @@
+"""A reader who does everything in any order, while models, loads and scans finish early, late or never.
+
+After every step: nothing of a person's was changed by a machine, undo and redo take each other back, what is on screen
+belongs to the person on screen, and a second program that reads the journals finds the very same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from numpy.typing import NDArray
+
+from overread import paths
+from overread.domain.finding import Finding, Findings, Mask, Reader, Status, find
+from overread.domain.geometry import Plane
+from overread.domain.ports import Proposal
+from overread.domain.study import Stack
+from overread.domain.view import scrolled
+from overread.imaging.paint import Stroke, empty
+from overread.infer.detector import OnnxDetector
+from overread.session.books import Books
+from overread.session.reading import deliver
+from overread.session.review import accept, draw_new, redraw, reject, restore
+from support.series import head_like, write_series
+from support.sitting import ABNORMAL, LESION, Sitting, detectors
+
+MODEL = "glioma-flair"
+SHAPE = (6, 32, 32)
+# Two people whose series have the same shape; one has two studies. Series UID → whose, which study, what.
+SERIES = {
+    "1.2.1.1": ("ONE", "1.2.1", "FLAIR AX"),
+    "1.2.1.2": ("ONE", "1.2.1", "T1 AX"),
+    "1.2.2.1": ("ONE", "1.2.2", "FLAIR AX"),
+    "1.2.3.1": ("TWO", "1.2.3", "FLAIR AX"),
+}
+picks = st.integers(0, 5)
+places = st.tuples(st.integers(0, 5), st.integers(4, 27), st.integers(4, 27))
+
+
+class Blocks:
+    """A plug-in that proposes two blocks on anything."""
+
+    id, title, version = "blocks", "Blocks", "1.0"
+
+    def refuse(self, stack: Stack) -> str:
+        return ""
+
+    def __call__(self, volume: Any, progress: Any) -> list[Proposal]:
+        progress(0.5)
+        found = []
+        for at in (6, 18):
+            voxels = np.zeros(volume.grid.shape, np.bool_)
+            voxels[1:4, at : at + 6, 8:14] = True
+            found.append(Proposal("Block", LESION, ABNORMAL, Mask.of(voxels), 0.5))
+        return found
+
+
+class Walk(RuleBasedStateMachine):
+    """One reader, one machine, until the end of the day."""
+
+    def __init__(
+        self, study: Path, stored: dict[str, NDArray[Any]], models: tuple[OnnxDetector, ...], homes: Iterator[Path]
+    ) -> None:
+        super().__init__()
+        self.study, self.stored, self.models = study, stored, models
+        self.home = next(homes)
+        os.environ["OVERREAD_HOME"] = str(self.home)
+        self.sittings: list[Sitting] = []
+        self.seen: dict[str, Findings] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        self.sittings.append(Sitting(self.models, [Blocks()]))
+        self.session.change_settings(replace(self.session.settings, reader="Doe"))
+
+    @property
+    def sitting(self) -> Sitting:
+        return self.sittings[-1]
+
+    @property
+    def session(self) -> Any:
+        return self.sitting.session
+
+    @property
+    def stack(self) -> Stack:
+        stack: Stack = self.session.image.stack
+        return stack
+
+    def reading(self) -> bool:
+        return self.session.image is not None
+
+    def pick(self, which: int) -> Finding | None:
+        shown = self.session.shown_findings
+        return shown[which % len(shown)] if shown else None
+
+    @contextmanager
+    def touching(self, *ids: str) -> Iterator[None]:
+        """A reader's own act: it may change the findings named, and no others."""
+        before: Findings = self.session.findings
+        yield
+        after: Findings = self.session.findings
+        for finding in (*before, *after):
+            if finding.id not in ids:
+                assert find(before, finding.id) == find(after, finding.id), "an act on one changed another"
+        self.seen[self.stack.identity.study_uid] = after
+
+    # What a reader does
+
+    @rule()
+    def open(self) -> None:
+        self.session.open([self.study])
+
+    @precondition(lambda self: any(self.session.sources.catalogue.stacks))
+    @rule(which=picks)
+    def switch(self, which: int) -> None:
+        stacks = list(self.session.sources.catalogue.stacks)
+        self.session.select(stacks[which % len(stacks)])
+
+    @precondition(reading)
+    @rule(step=st.integers(-6, 6))
+    def scroll(self, step: int) -> None:
+        self.session.set_view(scrolled(self.session.view, self.stack.grid, Plane.AXIAL, step))
+
+    @precondition(reading)
+    @rule(which=picks)
+    def hide(self, which: int) -> None:
+        finding = self.pick(which)
+        if finding is not None:
+            view = self.session.view
+            self.session.set_view(replace(view, hidden=view.hidden ^ {finding.id}, selected=finding.id))
+
+    @precondition(reading)
+    @rule(reader=st.sampled_from(["Doe", "Roe"]))
+    def change_hands(self, reader: str) -> None:
+        self.session.change_settings(replace(self.session.settings, reader=reader))
+
+    @precondition(reading)
+    @rule(which=picks, reason=st.sampled_from(["", "artefact", "vessel"]))
+    def judge(self, which: int, reason: str) -> None:
+        finding = self.pick(which)
+        if finding is None:
+            return
+        findings, reader = self.session.findings, self.session.reader
+        with self.touching(finding.id):
+            step = reject(findings, [finding.id], reader, reason) if reason else accept(findings, [finding.id], reader)
+            self.session.edit(*step)
+        after = find(self.session.findings, finding.id)
+        assert after is not None
+        assert (after.mask, after.model, after.original) == (finding.mask, finding.model, finding.original)
+        assert after.status is Status.REJECTED if reason or not finding.mask else after.status.leaves
+
+    @precondition(reading)
+    @rule(which=picks, at=places, to=places, diameter=st.sampled_from([3.0, 20.0]), erase=st.booleans())
+    def draw(self, which: int, at: tuple[int, ...], to: tuple[int, ...], diameter: float, erase: bool) -> None:
+        finding = self.pick(which)
+        if finding is None or (which == 5 and not erase):
+            self.draw_one(at, to, diameter)
+            return
+        stroke = Stroke(self.stack.grid, finding.mask, diameter, erase=erase, through=0)
+        stroke.extend(at)
+        stroke.extend(to)
+        with self.touching(finding.id):
+            verb = "Erase" if erase else "Brush"
+            findings = self.session.findings
+            self.session.edit(*redraw(findings, finding.id, stroke.mask, self.stack, self.session.reader, verb))
+        after = find(self.session.findings, finding.id)
+        assert after is not None
+        assert (after.mask, after.model) == (stroke.mask, finding.model)
+        if stroke.mask == finding.mask:
+            assert after == finding
+        else:
+            assert after.reader == self.session.reader
+            drawn = finding.mask if finding.model is not None else None
+            assert after.original == (drawn if finding.original is None else finding.original)
+
+    def draw_one(self, at: tuple[int, ...], to: tuple[int, ...], diameter: float) -> None:
+        stroke = Stroke(self.stack.grid, empty(self.stack.grid.shape), diameter, erase=False, through=None)
+        stroke.extend(at)
+        stroke.extend(to)
+        label, findings, new = draw_new(self.session.findings, stroke.mask, self.stack, self.session.reader)
+        with self.touching(new):
+            assert self.session.edit(label, findings)
+
+    @precondition(reading)
+    @rule(which=picks)
+    def erase_all(self, which: int) -> None:
+        finding = self.pick(which)
+        if finding is not None:
+            with self.touching(finding.id):
+                blank = empty(self.stack.grid.shape)
+                findings, reader = self.session.findings, self.session.reader
+                self.session.edit(*redraw(findings, finding.id, blank, self.stack, reader, "Erase"))
+
+    @precondition(reading)
+    @rule(which=picks)
+    def restore(self, which: int) -> None:
+        finding = self.pick(which)
+        if finding is not None and finding.original is not None:
+            with self.touching(finding.id):
+                self.session.edit(*restore(self.session.findings, finding.id, self.stack, self.session.reader))
+
+    @precondition(reading)
+    @rule(steps=st.integers(1, 4), forward=st.booleans())
+    def travel(self, steps: int, forward: bool) -> None:
+        for _ in range(steps):
+            label = self.session.redo_label if forward else self.session.undo_label
+            assert (self.session.redo() if forward else self.session.undo()) == bool(label)
+        self.seen[self.stack.identity.study_uid] = self.session.findings
+
+    @precondition(lambda self: self.reading() and any(f.status.leaves for f in self.session.shown_findings))
+    @rule()
+    def export(self) -> None:
+        folder = self.home / "out"
+        if not folder.exists():
+            written = deliver(self.stack, self.session.shown_findings, folder, self.session.reader)
+            assert [item.kind for item in written] == ["SEG", "SR"]
+            self.session.note("export", ", ".join(item.path.name for item in written), self.stack.identity)
+
+    # What the machine does
+
+    @rule()
+    def work(self) -> None:
+        self.sitting.run()
+
+    @rule(letters=st.integers(1, 8))
+    def arrive(self, letters: int) -> None:
+        for _ in range(letters):
+            self.sitting.deliver()
+
+    @rule()
+    def rest(self) -> None:
+        self.sitting.settle()
+
+    @rule(what=st.sampled_from(["toggle", "pause", "all", "stop"]))
+    def steer(self, what: str) -> None:
+        runs = self.session.runs
+        {"toggle": lambda: self.session.toggle_model(MODEL), "stop": self.session.stop_youngest}.get(
+            what, lambda: runs.pause(MODEL) if what == "pause" else runs.read_all(MODEL)
+        )()
+
+    @precondition(reading)
+    @rule()
+    def plugin(self) -> None:
+        self.session.run_plugin(self.session.plugins[0], lambda count: None)
+
+    @rule()
+    def close(self) -> None:
+        self.sitting.close()
+        self.begin()
+
+    @rule()
+    def die(self) -> None:
+        """The process is gone: nobody closes anything. What it held is let go at the end of the walk."""
+        self.begin()
+
+    # What holds after every step
+
+    @invariant()
+    def nothing_failed(self) -> None:
+        assert self.sitting.errors == []
+
+    @invariant()
+    def what_is_on_screen_is_this_persons(self) -> None:
+        image = self.session.image
+        if image is None:
+            assert self.session.findings == ()
+            return
+        whose, study, _ = SERIES[image.stack.identity.series_uid]
+        assert (image.stack.identity.patient_id, image.stack.identity.study_uid) == (whose, study)
+        stored = self.stored[image.stack.identity.series_uid]
+        for k, state in enumerate(image.ready.slices):
+            assert state != 2
+            if state == 1:
+                assert np.array_equal(image.volume.voxels[k], stored[k])
+        for finding in self.session.findings:
+            assert SERIES[finding.series_uid][:2] == (whose, study)
+        for finding in self.session.shown_findings:
+            assert finding.stack_uid == image.stack.uid
+            assert finding.mask.shape == image.stack.grid.shape
+
+    @invariant()
+    def findings_make_sense(self) -> None:
+        findings: Findings = self.session.findings
+        assert len({finding.id for finding in findings}) == len(findings)
+        for finding in findings:
+            assert finding.status is Status.PROPOSED or finding.acts
+            assert finding.model is not None or finding.acts[0].verb == "draw"
+            assert finding.original is None or finding.model is not None
+            assert not finding.status.leaves or finding.mask
+            assert {act.reader for act in finding.acts} <= {Reader("Doe"), Reader("Roe")}
+
+    @invariant()
+    def no_machine_changed_what_is_a_persons(self) -> None:
+        if self.session.image is None:
+            return
+        study = self.stack.identity.study_uid
+        for finding in self.seen.get(study, ()):
+            if finding.touched:
+                assert find(self.session.findings, finding.id) == finding
+        self.seen[study] = self.session.findings
+
+    @invariant()
+    def undo_and_redo_take_each_other_back(self) -> None:
+        before = self.session.findings, self.session.undo_label, self.session.redo_label
+        for there, back in ((self.session.undo, self.session.redo), (self.session.redo, self.session.undo)):
+            if there():
+                assert self.session.findings != before[0]
+                assert back()
+            assert (self.session.findings, self.session.undo_label, self.session.redo_label) == before
+
+    @invariant()
+    def a_second_program_finds_the_same(self) -> None:
+        if self.session.image is None:
+            return
+        books = Books(paths.data() / "journals")
+        try:
+            book = books.of(self.stack.identity)
+            assert book.findings == self.session.findings
+            assert book.history.undo_label == self.session.undo_label
+            assert book.history.redo_label == self.session.redo_label
+            assert book.journal.broken() is None
+        finally:
+            books.close()
+
+    def teardown(self) -> None:
+        for sitting in self.sittings:
+            sitting.close()
+
+
+def test_a_day_of_reading(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {}
+    for number, (series, (whose, study, what)) in enumerate(SERIES.items()):
+        stored[series] = np.roll(head_like(SHAPE, seed=number), 2 * number, axis=2)
+        write_series(
+            tmp_path / "study" / series,
+            stored[series],
+            description=what,
+            patient=(f"TEST^{whose}", whose),
+            study=study,
+            series=series,
+            spacing=(4.0, 4.0),
+            step=5.0,
+            FrameOfReferenceUID=study,
+        )
+    monkeypatch.setenv("OVERREAD_HOME", str(tmp_path))
+
+    def homes() -> Iterator[Path]:
+        number = 0
+        while True:
+            number += 1
+            yield tmp_path / f"home{number}"
+
+    left = homes()
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: Walk(tmp_path / "study", stored, detectors(models), left),
+        settings=settings(
+            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
