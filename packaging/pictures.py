@@ -50,8 +50,7 @@ def _drive(home: Path) -> int:
             program.processEvents()
 
     def keep(name: str) -> None:
-        for _ in range(20):
-            program.processEvents()
+        QTest.qWait(500)  # the status bar looks round a few times a second
         window.grab().save(str(FOLDER / f"{name}.png"))
         sys.stdout.write(f"{FOLDER.name}/{name}.png\n")
 
@@ -64,6 +63,7 @@ def _drive(home: Path) -> int:
     keep("proposal")
     window.trigger("layout")
     window.trigger("brush")
+    QTest.qWait(200)  # the panes find their new sizes
     pane = window.panes.shown[0]
     finding, projection = session.selected, pane.projection
     if finding is None or projection is None:

@@ -51,6 +51,26 @@ def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, si
     clipped(driver.window)
 
 
+def test_what_is_selected_stays_in_view(driver_of: Callable[..., Driver], tmp_path: Path) -> None:
+    voxels = head_like((12, 128, 128))
+    for number in range(6):
+        voxels[1 + number : 3 + number, 20 + 16 * number :, 20:30][:, :10] = voxels.max()
+    write_series(tmp_path / "many", voxels, spacing=(1.8, 1.8), step=6.0)
+    driver = driver_of(size=(1366, 768))
+    driver.open(tmp_path / "many")
+    driver.read()
+    panel = driver.window.findings_panel
+    assert len(panel.cards) >= 5
+    driver.key(Qt.Key.Key_N)
+    driver.key(Qt.Key.Key_A)  # what is decided goes to the end of the list
+    driver.key(Qt.Key.Key_E)
+    session = driver.session
+    driver.until(lambda: panel.brush_bar.isVisible())
+    driver.qtbot.wait(50)
+    card = panel.cards[session.selected.id]
+    assert card.visibleRegion().boundingRect().height() == card.height()
+
+
 def replace_title(findings: object, finding_id: str, title: str) -> object:
     return tuple(replace(f, label=title) if f.id == finding_id else f for f in findings)  # type: ignore[attr-defined]
 

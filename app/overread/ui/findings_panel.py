@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QFrame,
@@ -69,6 +69,9 @@ class FindingsPanel(QFrame):
         self._scroll.setWidgetResizable(True)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(inner)
+        self._reveal_soon = QTimer(self, singleShot=True, interval=0)  # cards have no place before they are laid out
+        self._reveal_soon.timeout.connect(self._reveal)
+        self._scroll.viewport().installEventFilter(self)
         column.addWidget(self._scroll, 1)
         foot = QVBoxLayout()
         foot.setContentsMargins(8, 0, 8, 0)
@@ -171,10 +174,18 @@ class FindingsPanel(QFrame):
         leaving = sum(finding.status.leaves for finding in findings)
         self.export_button.setText(f"Export {leaving} finding{'s' if leaving != 1 else ''}…" if leaving else "Export…")
         self.export_button.setEnabled(bool(leaving))
-        card = self.cards.get(view.selected or "")
+        self._reveal_soon.start()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Where the list gets shorter, what is selected stays in view."""
+        if event.type() == QEvent.Type.Resize:
+            self._reveal_soon.start()
+        return super().eventFilter(watched, event)
+
+    def _reveal(self) -> None:
+        card = self.cards.get(self.session.view.selected or "")
         if card is not None:
-            self._list.activate()
-            self._scroll.ensureWidgetVisible(card)
+            self._scroll.ensureWidgetVisible(card, 0, 4)
 
     def _add(self, widget: QWidget) -> None:
         self._list.insertWidget(self._list.count() - 1, widget)
