@@ -98,8 +98,11 @@ def write_seg(
 
 def _number_as_in_the_file(segmentation: Dataset, stack: Stack) -> None:
     """Frame numbers count within the stack so far; turn them into those of the source file."""
-    for group in segmentation.PerFrameFunctionalGroupsSequence:
-        for derivation in group.DerivationImageSequence:
-            for source in derivation.SourceImageSequence:
-                k = int(source.ReferencedFrameNumber) - 1
-                source.ReferencedFrameNumber = stack.frames[k].index + 1
+    sources = [
+        source
+        for group in segmentation.PerFrameFunctionalGroupsSequence
+        for derivation in group.DerivationImageSequence
+        for source in derivation.SourceImageSequence
+    ]
+    for source in {id(source): source for source in sources}.values():  # segments share theirs: once each
+        source.ReferencedFrameNumber = stack.frames[int(source.ReferencedFrameNumber) - 1].index + 1
