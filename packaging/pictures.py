@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
@@ -38,6 +39,7 @@ def _drive(home: Path) -> int:
     program = application()
     window = build_window(program)
     session = window.session
+    session.change_settings(replace(session.settings, reader="Ada Lovelace"))
     window.resize(*SIZE)
     window.show()
     FOLDER.mkdir(exist_ok=True)
@@ -85,7 +87,6 @@ def _drive(home: Path) -> int:
     window.trigger("layout")
     window.trigger("export")
     drawer = window.findings_panel.export_panel
-    drawer.name.setText("Ada Lovelace")
     os.chdir(home)
     drawer.folder.setText("Overread")
     drawer.start()

@@ -62,12 +62,13 @@ def test_what_is_selected_stays_in_view(driver_of: Callable[..., Driver], tmp_pa
     panel = driver.window.findings_panel
     assert len(panel.cards) >= 5
     driver.key(Qt.Key.Key_N)
-    driver.key(Qt.Key.Key_A)  # what is decided goes to the end of the list
+    driver.key(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)  # the last one
     driver.key(Qt.Key.Key_E)
     session = driver.session
     driver.until(lambda: panel.brush_bar.isVisible())
     driver.qtbot.wait(50)
     card = panel.cards[session.selected.id]
+    assert card is list(panel.cards.values())[-1]
     assert card.visibleRegion().boundingRect().height() == card.height()
 
 
