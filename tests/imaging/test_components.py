@@ -32,10 +32,10 @@ def test_components_are_those_of_scipy(
 def test_what_only_touches_at_a_corner_is_one_thing_and_the_limit_is_kept_exactly() -> None:
     voxels = np.zeros((4, 4, 4), np.bool_)
     voxels[0, 0, 0] = voxels[1, 1, 1] = voxels[3, 3, 3] = True
-    grid = box_grid(voxels.shape, (10, 10, 10))
+    grid = box_grid(voxels.shape, (2, 2, 2))
     assert [mask.count for mask in components(voxels, grid, 0.0)] == [2, 1]
-    assert [mask.count for mask in components(voxels, grid, 2.0)] == [2]
-    assert list(components(voxels, grid, 2.1)) == []
+    assert [mask.count for mask in components(voxels, grid, 0.016)] == [2]
+    assert list(components(voxels, grid, 0.0161)) == []
 
 
 HEAD = IntensityRule("median-spread", (-3.0, 6.0))

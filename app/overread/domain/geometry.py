@@ -85,7 +85,8 @@ class Grid:
     @cached_property
     def voxel_mm3(self) -> float:
         """Volume of one voxel in mm³; right for sheared grids too."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
+        k, j, i = self.affine[:3, :3].T
+        return float(abs(np.cross(j, i) @ k))  # exact on straight grids, as the determinant is not
 
     def to_lps(self, index: ArrayLike) -> Floats:
         """Positions in mm, shape (…, 3), of indices (k, j, i), shape (…, 3); fractions are allowed."""
