@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
+from overread.dicom.codecs import Undecodable, compressed
 from overread.dicom.load import empty_volume, load, loaded
 from overread.dicom.scan import scanned
-from overread.domain.study import Stack
+from overread.domain.study import Encoding, Stack
 from support.series import changed, write_series
 
 PICTURE = np.arange(6 * 8, dtype=np.uint16).reshape(6, 8)
@@ -242,6 +245,28 @@ def test_damaged_compressed_frames_fail_with_a_plain_sentence(tmp_path: Path, sy
             assert "damaged" in reason or "the picture is" in reason
             assert "\n" not in reason
         assert arrived.failed or syntax != JPEGLSLossless
+
+
+@pytest.mark.parametrize("syntax", [*(str(s) for s in CODECS if CODECS[s]), JPEGLosslessSV1, JPEGBaseline8Bit])
+def test_no_damage_to_a_frame_ends_the_program(syntax: str) -> None:
+    lossy = syntax == JPEGBaseline8Bit
+    picture = np.random.default_rng(3).integers(0, 200 if lossy else 4000, (24, 20)).astype("u1" if lossy else "u2")
+    codec = CODECS.get(syntax) or (lambda a: imagecodecs.jpeg8_encode(a, lossless=not lossy, predictor=1))
+    data = codec(picture)
+    encoding = Encoding(24, 20, bits_allocated=8 * picture.itemsize, bits_stored=8 * picture.itemsize)
+    assert np.array_equal(compressed(data, syntax, encoding), picture) or lossy
+    chance, refused = random.Random(7), 0
+    for _ in range(150):
+        spoiled = bytearray(data)
+        for _ in range(chance.randrange(1, 6)):
+            spoiled[chance.randrange(0 if syntax == RLELossless else 30, len(data))] = chance.randrange(256)
+        if syntax != JPEGLSLossless and chance.random() < 0.3:  # CharLS takes seconds to find its end missing
+            del spoiled[chance.randrange(30, len(data)) :]
+        try:
+            assert compressed(bytes(spoiled), syntax, encoding).shape == (24, 20)
+        except Undecodable:
+            refused += 1
+    assert refused
 
 
 def test_frames_of_another_size_than_the_header_says_are_not_shown(tmp_path: Path) -> None:

@@ -345,6 +345,19 @@ def test_frames_are_placed_valued_and_split_by_their_own_groups(
     assert stacks[0].grid.spacing == (3.0, 0.5, 0.7)
 
 
+def test_frames_that_share_one_plain_position_stay_together_without_a_place(
+    write: Callable[..., list[Path]], scan_of: Callable[[], list[Stack]]
+) -> None:
+    (path,) = write(ramp(1))
+    image = pydicom.dcmread(path)
+    image.NumberOfFrames, image.PixelData = 5, ramp(5).tobytes()
+    image.save_as(path)
+    (stack,) = scan_of()
+    assert order(stack) == [0, 1, 2, 3, 4]
+    assert codes(stack) == ["no-position"]
+    assert not stack.measurable
+
+
 # Real cases against SimpleITK
 
 SERIES = [

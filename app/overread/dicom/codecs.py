@@ -78,6 +78,10 @@ def _ybr_to_rgb(frame: NDArray[Any]) -> NDArray[np.uint8]:
 def _rle(data: bytes, encoding: Encoding) -> NDArray[Any]:
     shape = (encoding.rows, encoding.columns, encoding.samples)[: 3 if encoding.samples > 1 else 2]
     dtype = np.dtype(f"u{encoding.bits_allocated // 8}")
+    count, *offsets = np.frombuffer(data, "<u4", 16).tolist()  # PS3.5 G.5; the decoder ends the program on wrong ones
+    places = [*offsets[:count], len(data)]
+    if count != encoding.samples * dtype.itemsize or places[0] != 64 or min(np.diff(places)) <= 0:
+        raise ValueError("damaged offsets")
     flat = imagecodecs.dicomrle_decode(data, dtype=dtype)
     values = np.frombuffer(flat, dtype) if isinstance(flat, bytes) else np.asarray(flat).reshape(-1).view(dtype)
     if encoding.samples > 1:  # RLE stores one plane a sample
@@ -93,7 +97,10 @@ def _jpeg(data: bytes, encoding: Encoding) -> NDArray[Any]:
 
 
 def _lossless_jpeg(data: bytes, encoding: Encoding) -> NDArray[Any]:
-    return np.asarray(imagecodecs.ljpeg_decode(data))
+    """Not by `ljpeg_decode`, which ends the program on damaged frames."""
+    if encoding.samples == 1:
+        return np.asarray(imagecodecs.jpeg8_decode(data))
+    return np.asarray(imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB"))  # as it is stored
 
 
 def _jpegls(data: bytes, encoding: Encoding) -> NDArray[Any]:

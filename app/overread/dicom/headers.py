@@ -262,7 +262,9 @@ class _Lookup:
 
 def _placed(first: FrameFacts, index: int, lookup: _Lookup) -> FrameFacts:
     """The facts of frame `index` of a file."""
-    position = lookup.floats("ImagePositionPatient", "PlanePositionSequence", 3)
+    # One plain position for many frames (a cine, a rotation) is the place of none of them.
+    placed = lookup.own is not None or first.frame.of == 1
+    position = lookup.floats("ImagePositionPatient", "PlanePositionSequence", 3) if placed else None
     orientation = lookup.floats("ImageOrientationPatient", "PlaneOrientationSequence", 6)
     if orientation is not None and np.linalg.norm(np.cross(orientation[:3], orientation[3:])) < 0.1:
         orientation = None
