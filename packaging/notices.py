@@ -33,12 +33,10 @@ LICENCES = {
     "pyjpegls": "MIT; CharLS inside under BSD-3-Clause",
     "pyqtgraph": "MIT",
     "pyside6-essentials": "LGPL-3.0-only (chosen of LGPL-3.0 or GPL), see below",
-    "scikit-image": "BSD-3-Clause",
     "scipy": "BSD-3-Clause",
     "shiboken6": "LGPL-3.0-only (chosen of LGPL-3.0 or GPL), see below",
     "simpleitk": "Apache-2.0 (SimpleITK and ITK)",
     "tensorrt-cu13": "NVIDIA's own terms (TensorRT); not free software",
-    "tifffile": "BSD-3-Clause",
 }
 USES = {
     "highdicom": "DICOM segmentations and structured reports",
@@ -50,8 +48,8 @@ USES = {
     "pydicom": "reading and writing DICOM",
     "pyqtgraph": "charts",
     "pyside6-essentials": "the desktop: Qt and its Python bindings",
-    "scikit-image": "connected parts and measurements",
-    "simpleitk": "resampling and registration",
+    "scipy": "convex hulls, filters of the synthetic head",
+    "simpleitk": "connected parts, resampling",
     "tomlkit": "settings and model descriptions",
 }
 # What the extras bring, of which a machine has one or the other: it cannot be asked of the installed packages.
