@@ -14,9 +14,12 @@ import pytest
 from scipy import ndimage
 
 from overread import paths
+from overread.commands.answers import box_mm
+from overread.domain.finding import Mask
 from overread.session import settings
 from support.models import bright_model
 from support.series import head_like, write_series
+from support.values import box_grid, finding, stack
 
 ANSWER = {"model", "backend", "ms", "series_uid", "findings", "files"}
 FINDING = {"id", "kind", "label", "code", "score", "volume_ml", "axes_mm", "box_mm", "status"}
@@ -46,21 +49,28 @@ def test_the_answer_has_its_shape_and_its_numbers(overread: Callable[..., Any], 
     assert set(answer["ms"]) == {"load", "pre", "run", "post", "total"}
     assert answer["ms"]["total"] >= sum(answer["ms"][stage] for stage in ("load", "pre", "run", "post"))
     assert answer["series_uid"] == pydicom.dcmread(next(flair.iterdir())).SeriesInstanceUID
-    (finding,) = answer["findings"]
-    assert set(finding) == FINDING
-    assert finding["code"] == {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}
-    assert (finding["kind"], finding["label"], finding["status"]) == ("segmentation", "Bright", "proposed")
-    assert 0.5 <= finding["score"] <= 1
+    (found,) = answer["findings"]
+    assert set(found) == FINDING
+    assert found["code"] == {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}
+    assert (found["kind"], found["label"], found["status"]) == ("segmentation", "Bright", "proposed")
+    assert 0.5 <= found["score"] <= 1
     expected = bright_voxels()
-    assert finding["volume_ml"] == pytest.approx(expected.sum() * 1.8 * 1.8 * 6 / 1000, rel=0.1)
-    low, high = np.array(finding["box_mm"])
+    assert found["volume_ml"] == pytest.approx(expected.sum() * 1.8 * 1.8 * 6 / 1000, rel=0.1)
+    low, high = np.array(found["box_mm"])
     k, j, i = np.nonzero(expected)
     centres = np.stack([i * 1.8, j * 1.8, k * 6.0])
     half = np.array([0.9, 0.9, 3.0])
     assert (np.abs(low - (centres.min(axis=1) - half)) <= (4, 4, 6)).all()
     assert (np.abs(high - (centres.max(axis=1) + half)) <= (4, 4, 6)).all()
-    long_axis, short_axis = finding["axes_mm"]
+    long_axis, short_axis = found["axes_mm"]
     assert short_axis <= long_axis <= np.hypot(*(high - low)[:2]) + 1e-3
+
+
+def test_a_box_goes_round_the_voxels_not_through_their_centres() -> None:
+    grid = box_grid((9, 9, 9), (4.0, 2.0, 1.0))
+    voxels = np.zeros(grid.shape, bool)
+    voxels[2:4, 3, 5:8] = True
+    assert box_mm(finding(Mask.of(voxels)), stack(grid)) == [[4.5, 5.0, 6.0], [7.5, 7.0, 14.0]]
 
 
 @pytest.mark.usefixtures("bright")

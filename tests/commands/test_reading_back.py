@@ -55,10 +55,13 @@ def read_before(flair: Path) -> Path:
 
 
 def test_demo_makes_the_study_once(overread: Callable[..., Any], demo: Path) -> None:
-    shutil.copytree(demo, paths.data() / "demo", dirs_exist_ok=True)
+    there = paths.data() / "demo" / "demo" / demo.name
+    shutil.copytree(demo.parent, there.parent)
+    before = {path: path.stat().st_mtime_ns for path in there.rglob("*")}
     said = overread("demo", "--path")
-    folder = Path(said.out.strip())
-    assert folder.is_relative_to(paths.data())
+    folder = Path(said.out.removesuffix("\n"))
+    assert folder == there
+    assert {path: path.stat().st_mtime_ns for path in there.rglob("*")} == before, "it was written again"
     answer = overread("info", folder, "--json").json
     (patient,) = answer["patients"]
     assert "SYNTHETIC" in json.dumps(patient).upper()

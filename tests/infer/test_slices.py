@@ -152,3 +152,10 @@ def test_outside_the_slice_the_canvas_is_dark() -> None:
 def test_an_empty_image_gives_numbers(value: int) -> None:
     tensor = Slicer.of(volume(np.full((3, 20, 20), value, np.int16)), prepare()).tensor(0)
     assert np.isfinite(tensor).all()
+
+
+def test_a_fine_slice_is_averaged_not_sampled() -> None:
+    """Noise of a slice three times finer than the canvas: averaged over nine pixels little of it is left."""
+    noise = np.random.default_rng(9).normal(size=(288, 384)).astype(np.float32)
+    seen = placement(prepare((0.9, 0.9)), noise.shape, (0.3, 0.3)).onto_canvas(noise, fill=0.0)
+    assert seen[8:-8, 8:-8].std() < 0.35
