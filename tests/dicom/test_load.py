@@ -103,7 +103,7 @@ def test_a_file_that_became_another_is_not_shown(tmp_path: Path, compressed: boo
     assert "No such file" in failed[3]
     assert np.array_equal(volume.voxels[:2], expected[:2])
     assert not volume.voxels[2:].any()
-    with pytest.raises(Undecodable, match=r"^slice 3: the file changed"):
+    with pytest.raises(Undecodable, match=r"^slice (3: the file changed|4: No such file)"):
         loaded(stack)
     with pytest.raises(Undecodable, match="No such file"):
         read_frame(stack.frames[3], stack.encoding)
