@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -52,7 +53,9 @@ def main(given: Sequence[str] | None = None) -> int:
             commands = top.add_subparsers(dest="command", metavar="COMMAND")
             module = import_module(f"overread.commands.{words[0]}")
             module.add(commands.add_parser(words[0], help=COMMANDS[words[0]], description=COMMANDS[words[0]]))
-            return int(module.run(top.parse_args(words)))
+            status = int(module.run(top.parse_args(words)))
+            sys.stdout.flush()
+            return status
         for name, text in COMMANDS.items():
             top.epilog = f"{top.epilog}\n  overread {name:8} {text}"
         top.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -69,6 +72,9 @@ def main(given: Sequence[str] | None = None) -> int:
         return 3
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who read the answer has seen enough: “overread info … | head”
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
+        return 141
 
 
 if __name__ == "__main__":

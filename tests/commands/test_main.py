@@ -65,3 +65,14 @@ def test_a_poor_terminal_gets_an_answer_and_no_window_is_loaded(flair: Path) -> 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "M\\xfcller^Zo\\xeb" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(flair: Path) -> None:
+    """As `overread info … | head` leaves it: nobody reads the answer any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "overread", "info", str(flair), "--json"]
+    with os.fdopen(writing, "wb") as nowhere:
+        done = subprocess.run(command, env=environment, stdout=nowhere, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
