@@ -118,3 +118,16 @@ def test_the_type_of_stored_values(bits: int, signed: bool, dtype: str) -> None:
 def test_names_as_people_read_them(name: str, shown: str) -> None:
     identity = Identity("ID", name, "", "", "", "", "", "", None, "", "MR", "")
     assert identity.display_name == shown
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        ([1, 1], ""),
+        ([1, 2], "slice 2 could not be read"),
+        ([2, 1, 2], "slices 1 and 3 could not be read"),
+        ([2] * 5, "slices 1, 2, 3 and 2 more could not be read"),
+    ],
+)
+def test_slices_that_could_not_be_read_are_named(states: list[int], sentence: str) -> None:
+    assert Ready(bytes(states)).unread == sentence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,12 @@ def test_a_table_of_the_file_spans_the_values_it_tells_apart() -> None:
     """Dragging begins there."""
     made = stack(box_grid((1, 2, 2)), voi_lut=Lut(-24, np.arange(1000.0), "SOFT"))
     assert opening_window(made) == Window(476, 1000, "SOFT", "LUT")
+
+
+@pytest.mark.parametrize(("body", "name"), [("HEAD", "Brain"), ("CHEST", "Mediastinum"), ("", "Abdomen")])
+def test_a_ct_without_a_window_opens_with_the_one_for_its_part_of_the_body(body: str, name: str) -> None:
+    made = stack(box_grid((1, 2, 2)), body_part=body)
+    assert opening_window(replace(made, identity=replace(made.identity, modality="CT"))).name == name
 
 
 def test_without_any_the_window_waits_for_the_voxels() -> None:

@@ -86,6 +86,16 @@ class Ready:
         return self.slices.count(1) == len(self.slices)
 
     @property
+    def unread(self) -> str:
+        """Which slices could not be read, in words; "" where there are none."""
+        numbers = [str(k + 1) for k, state in enumerate(self.slices) if state == 2]
+        if len(numbers) < 2:
+            return f"slice {numbers[0]} could not be read" if numbers else ""
+        named, more = numbers[:3], len(numbers) - 3
+        last = f"{more} more" if more > 0 else named.pop()
+        return f"slices {', '.join(named)} and {last} could not be read"
+
+    @property
     def fraction(self) -> float:
         """How much has been dealt with, 0 to 1."""
         return 1.0 - self.slices.count(0) / max(len(self.slices), 1)

@@ -31,9 +31,17 @@ def windows(stack: Stack) -> tuple[Window, ...]:
 
 
 def opening_window(stack: Stack) -> Window:
-    """The window to begin with; width 0 asks for one that fits the voxels, once they are there."""
+    """The window to begin with; width 0 asks for one that fits the voxels, once they are there.
+
+    The file's own, else the preset for the part of the body, else the modality's general one.
+    """
     presets = windows(stack)
-    return presets[0] if presets else Window(0.0, 0.0, "Fitted")
+    named = _table().get(stack.identity.modality, [])
+    if len(presets) > len(named):
+        return presets[0]
+    fitting = [w for w, preset in zip(presets, named, strict=True) if stack.body_part in preset.get("body", ())]
+    general = [w for w, preset in zip(presets, named, strict=True) if preset.get("opens")]
+    return next(iter(fitting + general), Window(0.0, 0.0, "Fitted"))
 
 
 def fitted(real: NDArray[np.float64]) -> Window:

@@ -81,7 +81,7 @@ class Runs:
         elif not image.ready.complete:
             self._set(detector.id, phase=Phase.WAITING, text="", done=0, total=0, times_ms=())
         elif not image.ready.whole:
-            text = f"{detector.title} does not read this series: some slices could not be read."
+            text = f"{detector.title} does not read this series: {image.ready.unread}."
             self._set(detector.id, phase=Phase.CLOSED, text=text, done=0, total=0, times_ms=())
         else:
             axes = plane_axes(image.stack.grid, detector.spec.prepare.plane)

@@ -191,6 +191,9 @@ class Session:
 
     def _loaded(self) -> None:
         self._load = None
+        if self.image is not None and not self.image.ready.whole:
+            unread = self.image.ready.unread
+            self.fail(UserError(f"{unread[0].upper()}{unread[1:]}.", "Copy the files again from where they came."))
         self.runs.consider(self._readable, self.view, self.settings.models_on)
 
     @property
