@@ -10,10 +10,12 @@ import pydicom
 from pydicom import Dataset
 
 from overread.dicom.source import SHARED, SourceHeaders
+from overread.dicom.write_seg import algorithm_name
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding
+from overread.domain.finding import Code, Finding, Status
 
-_VOLUME, _LONG, _SHORT = "118565006", "103339001", "103340004"
+# Volume, long axis, short axis (SNOMED CT).
+_MEASURED = "118565006", "103339001", "103340004"
 _PLACE_MM = 1e-3
 
 
@@ -27,7 +29,7 @@ def _require(condition: bool, what: str) -> None:
 
 
 def check(files: Sequence[Path], headers: SourceHeaders, findings: Sequence[Finding]) -> None:
-    """Read the files back and compare them with the findings and their source.
+    """Read the files back, segmentations before the reports on them; compare them with the findings and their source.
 
     UserError naming the object and the reason where anything differs.
     """
@@ -43,7 +45,7 @@ def check(files: Sequence[Path], headers: SourceHeaders, findings: Sequence[Find
                 _report(written, headers, findings, segmentations)
         except _Wrong as wrong:
             raise UserError(f"{path.name} failed the check before export: {wrong}.", "Nothing was exported.") from wrong
-        except Exception as error:
+        except Exception as error:  # a file may hold anything
             raise UserError(
                 f"{path.name} failed the check before export: it cannot be read back ({type(error).__name__}).",
                 "Nothing was exported.",
@@ -55,6 +57,8 @@ def _identity(written: Dataset, headers: SourceHeaders) -> None:
         _require(written.get(keyword, "") == headers.first.get(keyword, ""), f"{keyword} differs from the source")
     series = {str(image.SeriesInstanceUID) for image in headers.images}
     _require(str(written.SeriesInstanceUID) not in series, "it would join the source's own series")
+    own = {str(image.SOPInstanceUID) for image in headers.images}
+    _require(str(written.SOPInstanceUID) not in own, "it would take the place of an image")
 
 
 def _segmentation(written: Dataset, headers: SourceHeaders, findings: Sequence[Finding]) -> None:
@@ -75,7 +79,7 @@ def _segmentation(written: Dataset, headers: SourceHeaders, findings: Sequence[F
     seen: set[tuple[int, int]] = set()
     for pixel, group in zip(pixels, written.PerFrameFunctionalGroupsSequence, strict=True):
         segment = int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber) - 1
-        source = _macro("DerivationImageSequence", group, shared).SourceImageSequence[0]
+        (source,) = _macro("DerivationImageSequence", group, shared).SourceImageSequence
         index = int(source.get("ReferencedFrameNumber", 1)) - 1
         k = place.get((str(source.ReferencedSOPInstanceUID), index))
         _require(k is not None, "a frame refers to an image that is not in the series")
@@ -88,8 +92,26 @@ def _segmentation(written: Dataset, headers: SourceHeaders, findings: Sequence[F
     _require(len(seen) == len(findings) * stack.grid.shape[0], "frames are missing")
     for segment, finding in enumerate(findings):
         _require(np.array_equal(volumes[segment], finding.mask.voxels), f"voxels of segment {segment + 1} differ")
-        tracked = written.SegmentSequence[segment].get("TrackingUID")
-        _require(tracked == finding.id, f"segment {segment + 1} lost its tracking UID")
+        described = written.SegmentSequence[segment]
+        _require(described.SegmentNumber == segment + 1, "segments are numbered in another way")
+        _require(described.get("TrackingUID") == finding.id, f"segment {segment + 1} lost its tracking UID")
+        _same_concept(described.SegmentedPropertyTypeCodeSequence, finding.concept)
+        _same_concept(described.SegmentedPropertyCategoryCodeSequence, finding.category)
+        _require(described.SegmentAlgorithmType == _made_by(finding), "another maker")
+        if finding.model is not None:
+            name = described.get("SegmentAlgorithmName")
+            _require(name == algorithm_name(finding.model), "another model")
+
+
+def _same_concept(sequence: Sequence[Dataset], code: Code) -> None:
+    (written,) = sequence
+    _require((written.CodeValue, written.CodingSchemeDesignator) == (code.value, code.scheme), "another concept")
+
+
+def _made_by(finding: Finding) -> str:
+    if finding.model is None:
+        return "MANUAL"
+    return "SEMIAUTOMATIC" if finding.status is Status.EDITED else "AUTOMATIC"
 
 
 def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
@@ -101,29 +123,38 @@ def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
 def _report(
     written: Dataset, headers: SourceHeaders, findings: Sequence[Finding], segmentations: dict[str, Dataset]
 ) -> None:
-    evidence = set(_evidence(written))
-    for image in headers.images:
-        _require(str(image.SOPInstanceUID) in evidence, "an image it speaks of is not in its evidence")
+    spoken_of = {*(str(image.SOPInstanceUID) for image in headers.images), *segmentations}
+    _require(set(_evidence(written)) == spoken_of, "its evidence is not what it speaks of")
+    studies = {str(study.StudyInstanceUID) for study in written.CurrentRequestedProcedureEvidenceSequence}
+    _require(studies == {headers.stack.identity.study_uid}, "its evidence lies in another study")
     groups = [item for item in _walk(written) if _code(item) == "125007"]
     _require(len(groups) == len(findings), "another number of measurement groups")
-    for group, finding in zip(groups, findings, strict=True):
+    for number, (group, finding) in enumerate(zip(groups, findings, strict=True), start=1):
         inner = list(_walk(group))
+        drawn = headers.stack.frames[finding.mask.box[0]]
+        images: set[str] = set()
         uids = [str(item.UID) for item in inner if item.ValueType == "UIDREF" and _code(item) == "112040"]
         _require(finding.id in uids, "a group lost its tracking UID")
         for item in inner:
-            if item.ValueType == "IMAGE" and _code(item) == "121191":
-                target = segmentations.get(str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID))
-                _require(target is not None, "a group refers to a segmentation that is not there")
+            if item.ValueType == "IMAGE":
+                (reference,) = item.ReferencedSOPSequence
+                target = str(reference.ReferencedSOPInstanceUID)
+                if _code(item) == "121191":
+                    _require(target in segmentations, "a group refers to a segmentation that is not there")
+                    _require(reference.ReferencedSegmentNumber == number, "a group refers to another segment")
+                else:
+                    images.add(target)
+            if item.ValueType == "CODE" and _code(item) == "121071":
+                _same_concept(item.ConceptCodeSequence, finding.concept)
+        _require(
+            images == {frame.sop_instance_uid for frame in drawn}, "a group refers to other images than it lies on"
+        )
         numbers = {_code(item): _value(item) for item in inner if item.ValueType == "NUM"}
-        measures = finding.measures
-        if measures is not None:
-            for code, value in (
-                (_VOLUME, measures.volume_ml),
-                (_LONG, measures.long_axis_mm),
-                (_SHORT, measures.short_axis_mm),
-            ):
-                written_value = numbers.get(code)
-                _require(written_value is not None and abs(written_value - value) < 1e-9, "a measured value differs")
+        of = finding.measures
+        values = () if of is None else (of.volume_ml, of.long_axis_mm, of.short_axis_mm)
+        meant = dict(zip(_MEASURED, values, strict=False))
+        _require(numbers.keys() == meant.keys(), "other things were measured")
+        _require(all(abs(numbers[code] - meant[code]) < 1e-9 for code in meant), "a measured value differs")
 
 
 def _evidence(written: Dataset) -> Iterator[str]:

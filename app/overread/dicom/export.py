@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from overread.dicom.check import check
+from overread.dicom.quiet import quiet
 from overread.dicom.source import SourceHeaders, source_headers
 from overread.dicom.write_seg import write_seg
 from overread.dicom.write_sr import write_sr
@@ -43,15 +44,18 @@ def export(stack: Stack, findings: Sequence[Finding], folder: Path, reader: Read
         raise UserError("There is nothing to export.", "Accept or edit a finding first.")
     if not stack.grid.oriented:
         raise UserError("This image has no place in the patient, so no segmentation can refer to it.")
-    if not all(frame.sop_instance_uid for frame in stack.frames):
-        raise UserError("These images carry no SOP Instance UID, so nothing can refer to them.")
-    headers = source_headers(stack)
+    place = (stack.identity.study_uid, stack.identity.series_uid, *(frame.sop_instance_uid for frame in stack.frames))
+    if not all(place):
+        raise UserError("These images carry no UIDs, so nothing can refer to them.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
-            written = _write(stack, headers, leaving, Path(partial), reader)
-            check([item.path for item in written], headers, leaving)
-            return _put_in_place(written, folder)
+        # Names of one component and the like are copied as they are, whatever the libraries think of them.
+        with quiet():
+            headers = source_headers(stack)
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
+                written = _write(stack, headers, leaving, Path(partial), reader)
+                check([item.path for item in written], headers, leaving)
+                return _put_in_place(written, folder)
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written: {error.strerror or error}.", "Choose another folder or free some space."
@@ -62,11 +66,8 @@ def _write(
     stack: Stack, headers: SourceHeaders, findings: list[Finding], folder: Path, reader: Reader
 ) -> list[Written]:
     number = _SERIES_NUMBERS + 2 * ((stack.identity.series_number or 0) % 400)
-    with warnings.catch_warnings():
-        # highdicom frowns on names of one component; the patient's is copied as it is all the same.
-        warnings.filterwarnings("ignore", message="The string .* is unlikely to represent the intended person name")
-        segmentation = write_seg(stack, headers, findings, reader, number)
-        report = write_sr(stack, headers, findings, segmentation, reader, number + 1)
+    segmentation = write_seg(stack, headers, findings, reader, number)
+    report = write_sr(stack, headers, findings, segmentation, reader, number + 1)
     return [_save(segmentation, "SEG", stack, folder), _save(report, "SR", stack, folder)]
 
 
@@ -79,11 +80,13 @@ def _save(dataset: Dataset, kind: str, stack: Stack, folder: Path) -> Written:
 
 
 def _put_in_place(written: Sequence[Written], folder: Path) -> tuple[Written, ...]:
-    """Move the files; if one cannot be moved, those already there are taken back."""
+    """Move the files; if one cannot be moved, those already there are taken back. What was there stays."""
     placed: list[Written] = []
     try:
         for item in written:
             target = folder / item.path.name
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, f"{target.name} is there already")
             item.path.replace(target)
             placed.append(Written(target, item.kind, item.sop_instance_uid))
     except OSError:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-import highdicom as hd
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.uid import generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from overread.dicom.headers import identity
@@ -59,8 +59,8 @@ class SourceHeaders:
 
     @property
     def multiframe(self) -> bool:
-        """Whether the frames come from one file."""
-        return len(self.images) < len(self.stack.frames)
+        """Whether the frames come from one file, which numbers them."""
+        return "PerFrameFunctionalGroupsSequence" in self.first
 
     def positions(self) -> list[NDArray[np.float64]]:
         """Image Position (Patient) of every frame, mm in LPS, from the headers themselves."""
@@ -71,19 +71,29 @@ class SourceHeaders:
 
 
 def source_headers(stack: Stack) -> SourceHeaders:
-    """Read the headers of a stack's files again. UserError where one is gone or belongs to somebody else by now."""
+    """Read the headers of a stack's files again. UserError where one is gone or is another image by now."""
+    expected = {frame.path: frame.sop_instance_uid for frame in stack.frames}
     images: list[Dataset] = []
     for path in stack.paths:
         try:
-            image = pydicom.dcmread(path, stop_before_pixels=True)
-        except (OSError, InvalidDicomError) as error:
+            image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            who = identity(image)
+            same = (who.person_and_place, who.person) == (stack.identity.person_and_place, stack.identity.person)
+            if not same or str(image.get("SOPInstanceUID")) != expected[path]:
+                raise UserError(
+                    f"{path} is not the file that was opened.", "Open the study again; nothing was exported."
+                )
+            images.append(_completed(image, stack))
+        except UserError:
+            raise
+        except Exception as error:  # a file may hold anything
             raise UserError(
                 f"{path} cannot be read any more.", "Put the files back where they were and export again."
             ) from error
-        if identity(image).person_and_place != stack.identity.person_and_place:
-            raise UserError(f"{path} is not the file that was opened.", "Open the study again; nothing was exported.")
-        images.append(_completed(image, stack))
-    return SourceHeaders(stack, tuple(images))
+    headers = SourceHeaders(stack, tuple(images))
+    if headers.multiframe and len(images) > 1:
+        raise UserError("This image is spread over several multi-frame files, which no segmentation can refer to.")
+    return headers
 
 
 def _completed(image: Dataset, stack: Stack) -> Dataset:
@@ -94,7 +104,8 @@ def _completed(image: Dataset, stack: Stack) -> Dataset:
         if keyword not in image:
             setattr(image, keyword, "")
     if not image.get("FrameOfReferenceUID"):
-        image.FrameOfReferenceUID = stack.identity.frame_of_reference_uid or hd.UID()
+        # The same one for all slices, and the next time again.
+        image.FrameOfReferenceUID = generate_uid(entropy_srcs=[stack.uid])
     frames = image.get("PerFrameFunctionalGroupsSequence")
     if frames:
         shared = image.setdefault("SharedFunctionalGroupsSequence", [Dataset()])
@@ -112,7 +123,8 @@ def _completed(image: Dataset, stack: Stack) -> Dataset:
 
 def _measured(measures: Dataset, stack: Stack) -> None:
     """Spacing between slices as measured from positions; thickness where the source gives none."""
-    spacing = format_number_as_ds(stack.grid.spacing[0])
+    along = stack.grid.affine[:3, 0] @ np.cross(stack.grid.directions[:, 2], stack.grid.directions[:, 1])
+    spacing = format_number_as_ds(abs(float(along)))
     measures.SpacingBetweenSlices = spacing
     if not measures.get("SliceThickness"):
         measures.SliceThickness = spacing
@@ -136,10 +148,11 @@ def carry_over(source: Dataset, derived: Dataset) -> None:
 
 def person_name(name: str) -> str:
     """A name as readers type it, as a DICOM person name: "Ada Lovelace" → "Lovelace^Ada"."""
-    if "^" in name:
-        return name
-    *given, family = name.split() or ["Unknown"]
-    return f"{family}^{' '.join(given)}"
+    name = re.sub(r"[\\=\x00-\x1f\x7f]+", " ", name)  # what would begin another value or group of a PN
+    if "^" not in name:
+        *given, family = name.split() or ["Unknown"]
+        name = f"{family}^{' '.join(given)}"
+    return name[:64].strip()
 
 
 def tracking_id(finding: Finding) -> str:

@@ -1,0 +1,556 @@
+"""What leaves: read back by other people's software, whole or not at all, and nothing that was tampered with."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from overread.dicom import export as exporting
+from overread.dicom.check import check
+from overread.dicom.export import Written, export
+from overread.dicom.scan import scanned
+from overread.dicom.source import person_name, source_headers
+from overread.domain.errors import UserError
+from overread.domain.finding import Act, Code, Finding, Mask, Measures, ModelSource, Reader, Status
+from overread.domain.study import Stack
+from overread.imaging.measure import measure
+from support.series import changed, write_series
+
+READER = Reader("Ada Lovelace")
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MODEL = ModelSource("glioma-flair", "Glioma", "1.2.0", "ab" * 32, "ONNX Runtime CPU fp32", WHEN)
+TUMOUR = Code("108369006", "SCT", "Neoplasm")
+ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+BRAIN = Code("12738006", "SCT", "Brain")
+ACCEPTED = Act(READER, "accept", WHEN)
+
+
+def finding(stack: Stack, voxels: NDArray[np.bool_], number: int = 1, **more: object) -> Finding:
+    mask = Mask.of(voxels)
+    made = Finding(
+        id=f"1.2.826.0.1.{number}",
+        stack_uid=stack.uid,
+        series_uid=stack.identity.series_uid,
+        number=number,
+        label="Glioma",
+        concept=TUMOUR,
+        category=ABNORMAL,
+        anatomy=BRAIN,
+        colour="#F5B83D",
+        mask=mask,
+        measures=measure(mask, stack.grid) if stack.measurable else None,
+        score=0.9,
+        model=MODEL,
+        status=Status.ACCEPTED,
+        acts=(ACCEPTED,),
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def blob(stack: Stack, seed: int = 0) -> NDArray[np.bool_]:
+    """A lump somewhere inside that looks different along every axis."""
+    chance = np.random.default_rng(seed)
+    voxels = np.zeros(stack.grid.shape, bool)
+    k, j, i = (max(size // 4, 0) for size in stack.grid.shape)
+    inner = voxels[k : max(3 * k, k + 1), j : 3 * j, i : 3 * i]
+    inner[...] = chance.random(inner.shape) < 0.7
+    return voxels
+
+
+def opened(path: Path, scratch: Path) -> Stack:
+    return max(scanned((path,), scratch).stacks, key=lambda stack: len(stack.frames))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Stack:
+    """A small oblique series."""
+    write_series(
+        tmp_path / "in",
+        np.zeros((6, 8, 10), np.int16),
+        orientation=(0.96, 0.28, 0.0, -0.168, 0.576, -0.8),
+        spacing=(0.9, 0.8),
+        step=3.3,
+    )
+    return opened(tmp_path / "in", tmp_path)
+
+
+def three(stack: Stack) -> list[Finding]:
+    """One accepted, one edited, one drawn by hand; two of them overlap."""
+    return [
+        finding(stack, blob(stack, 1)),
+        finding(stack, blob(stack, 2), 2, status=Status.EDITED, original=Mask.of(blob(stack, 1))),
+        finding(stack, blob(stack, 3), 3, model=None, status=Status.EDITED, label="Läsion", anatomy=None, score=None),
+    ]
+
+
+# Other people's software
+
+REAL = [
+    "glioma-fg6692/05_FLAIR_AX",
+    "brain-mr-oblique",
+    "chest-ct-cptac",
+    "ct-gantry-tilt",
+    "multiframe/enhanced-mr-siemens-xa10/6_1.dcm",
+    "multiframe/enhanced-mr-philips-fieldmap",
+    "derived-objects/highdicom/ct_image.dcm",
+    "derived-objects/dcmqi/segmentations/24x38x3/multiframe/mf.dcm",
+]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_series_give_objects_that_others_read(
+    data: Path, tmp_path: Path, tool: Callable[[str], str], name: str
+) -> None:
+    stack = opened(data / "dicom" / name, tmp_path / "scratch")
+    findings = three(stack)
+    seg, report = export(stack, findings, tmp_path / "out", READER)
+    assert (seg.kind, report.kind) == ("SEG", "SR")
+    for path in (seg.path, report.path):
+        assert not _faults(path, tool), path.name
+    _read_segmentation(seg.path, stack, findings)
+    _read_report(report.path, findings, tool)
+    # dcmqi resamples nothing, so it reads regular grids alone.
+    if not {problem.code for problem in stack.problems} & {"gantry-tilt", "variable-spacing"}:
+        _read_by_dcmqi(seg.path, stack, findings, tmp_path / "dcmqi")
+
+
+def _faults(path: Path, tool: Callable[[str], str]) -> list[str]:
+    """What dciodvfy calls an error, except in UIDs of the source, which are copied as they are."""
+    done = subprocess.run([tool("dciodvfy"), str(path)], capture_output=True, text=True, check=False)
+    errors = re.findall(r"^Error.*", done.stdout + done.stderr, re.MULTILINE)
+    return [error for error in errors if "Illegal root for UID" not in error]
+
+
+def _read_segmentation(path: Path, stack: Stack, findings: list[Finding]) -> None:
+    seg = hd.seg.segread(path)
+    assert seg.segmentation_type is hd.seg.SegmentationTypeValues.BINARY
+    # By the headers: uneven stacks have no grid to ask.
+    where = np.array(source_headers(stack).positions())
+    frames = seg.pixel_array.reshape(-1, *stack.grid.shape[1:])
+    assert len(frames) == len(findings) * stack.grid.shape[0]
+    for frame, group in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        shared = seg.SharedFunctionalGroupsSequence[0]
+        number = (group.get("SegmentIdentificationSequence") or shared.SegmentIdentificationSequence)[0]
+        place = (group.get("PlanePositionSequence") or shared.PlanePositionSequence)[0].ImagePositionPatient
+        k = int(np.linalg.norm(where - np.array(place, float), axis=1).argmin())
+        assert np.array_equal(frame > 0, findings[number.ReferencedSegmentNumber - 1].mask.voxels[k])
+    described = map(seg.get_segment_description, (1, 2, 3))
+    kinds = [(segment.segment_label, segment.algorithm_type.value, segment.tracking_uid) for segment in described]
+    assert kinds == [
+        ("Glioma 1", "AUTOMATIC", findings[0].id),
+        ("Glioma 2", "SEMIAUTOMATIC", findings[1].id),
+        ("Läsion 3", "MANUAL", findings[2].id),
+    ]
+    assert seg.SegmentSequence[0].SegmentAlgorithmName.startswith("glioma-flair sha256:abababababab")
+    assert str(seg.ContentCreatorName) == "Lovelace^Ada"
+
+
+def _read_report(path: Path, findings: list[Finding], tool: Callable[[str], str]) -> None:
+    groups = hd.sr.srread(path).content.get_volumetric_roi_measurement_groups()
+    assert [group.tracking_uid for group in groups] == [finding.id for finding in findings]
+    for group, meant in zip(groups, findings, strict=True):
+        numbers = {m.name.value: m.value for m in group.get_measurements()}
+        if meant.measures is None:
+            assert not numbers
+        else:
+            expected = meant.measures.volume_ml, meant.measures.long_axis_mm, meant.measures.short_axis_mm
+            assert np.allclose(list(numbers.values()), expected, rtol=1e-12)
+    done = subprocess.run([tool("dsrdump"), str(path)], capture_output=True, text=True, check=True)
+    assert not re.findall(r"^E:", done.stderr, re.MULTILINE)
+    assert "Lovelace^Ada" in done.stdout
+    assert "glioma-flair" in done.stdout
+
+
+def _read_by_dcmqi(path: Path, stack: Stack, findings: list[Finding], folder: Path) -> None:
+    folder.mkdir()
+    reader = Path(sys.executable).with_name("segimage2itkimage")
+    command = [str(reader), "--inputDICOM", str(path), "--outputDirectory", str(folder), "--outputType", "nrrd"]
+    subprocess.run([*command], capture_output=True, check=True)
+    images = [sitk.ReadImage(str(file)) for file in sorted(folder.glob("*.nrrd"))]
+    assert images
+    seen = [np.zeros(stack.grid.shape, bool) for _ in findings]
+    for image in images:
+        labels = sitk.GetArrayFromImage(image)
+        corner = stack.grid.to_index(image.TransformIndexToPhysicalPoint((0, 0, 0)))
+        assert np.allclose(corner, 0, atol=1e-3)
+        for number in range(1, len(findings) + 1):
+            seen[number - 1] |= labels == number
+    # Segments that overlap come in files of their own, in which a voxel has one label.
+    assert all(np.array_equal(voxels, finding.mask.voxels) for voxels, finding in zip(seen, findings, strict=True))
+
+
+# Whole or not at all
+
+
+def test_only_what_a_person_accepted_leaves(made: Stack, tmp_path: Path) -> None:
+    proposal = finding(made, blob(made), status=Status.PROPOSED, acts=())
+    rejected = finding(made, blob(made), 2, status=Status.REJECTED)
+    emptied = finding(made, np.zeros(made.grid.shape, bool), 3, status=Status.EDITED, measures=None)
+    with pytest.raises(UserError, match="nothing to export"):
+        export(made, [proposal, rejected, emptied], tmp_path / "out", READER)
+    assert not (tmp_path / "out").exists()
+    seg, _ = export(made, [proposal, finding(made, blob(made, 5), 4), rejected], tmp_path / "out", READER)
+    (segment,) = pydicom.dcmread(seg.path).SegmentSequence
+    assert segment.SegmentLabel == "Glioma 4"
+
+
+def test_two_exports_stand_side_by_side_and_nothing_is_overwritten(
+    made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = three(made)
+    out = tmp_path / "out"
+    first = export(made, findings, out, READER)
+    kept = {item.path: item.path.read_bytes() for item in first}
+    second = export(made, findings, out, READER)
+    assert len({item.path for item in (*first, *second)}) == len({i.sop_instance_uid for i in (*first, *second)}) == 4
+    real = exporting._save
+
+    def same_name(dataset: Dataset, kind: str, stack: Stack, folder: Path) -> Written:
+        saved = real(dataset, kind, stack, folder)
+        return replace(saved, path=saved.path.rename(folder / first[kind == "SR"].path.name))
+
+    for kept_one in first:
+        monkeypatch.setattr(exporting, "_save", same_name)
+        before = set(out.iterdir())
+        with pytest.raises(UserError, match="is there already"):
+            export(made, findings, out, READER)
+        assert set(out.iterdir()) == before
+        assert {path: path.read_bytes() for path in kept} == kept
+        kept_one.path.rename(tmp_path / kept_one.path.name)
+        kept.pop(kept_one.path)
+
+
+@pytest.mark.parametrize("step", ["write_seg", "write_sr", "check", "_save"])
+def test_a_disk_that_refuses_leaves_nothing_behind(
+    made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporting, step, full)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(UserError, match="No space left"):
+        export(made, three(made), out, READER)
+    assert list(out.iterdir()) == []
+
+
+def test_the_second_file_that_cannot_be_moved_takes_the_first_back(
+    made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.replace
+
+    def refuses(self: Path, target: Path) -> Path:
+        if self.name.startswith("SR"):
+            raise OSError(5, "Input/output error")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuses)
+    with pytest.raises(UserError, match="Input/output error"):
+        export(made, three(made), tmp_path / "out", READER)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_said_so(made: Stack, tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"mine")
+    with pytest.raises(UserError, match="cannot be written"):
+        export(made, three(made), tmp_path / "out", READER)
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"PatientID": "ID2"},
+        {"PatientName": "TEST^TWO"},
+        {"PatientBirthDate": "19500101"},
+        {"StudyInstanceUID": "1.2.3"},
+        {"SOPInstanceUID": "1.2.3"},
+    ],
+    ids=lambda wrong: "-".join(wrong),
+)
+def test_files_that_became_others_are_noticed(made: Stack, tmp_path: Path, wrong: dict[str, str]) -> None:
+    changed(Path(made.paths[3]), **wrong)
+    with pytest.raises(UserError, match="is not the file that was opened"):
+        export(made, three(made), tmp_path / "out", READER)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_changed_places_or_are_gone_are_noticed(made: Stack, tmp_path: Path) -> None:
+    one, two, three_, *_ = map(Path, made.paths)
+    one.rename(tmp_path / "x")
+    two.rename(one)
+    (tmp_path / "x").rename(two)
+    with pytest.raises(UserError, match="is not the file that was opened"):
+        export(made, three(made), tmp_path / "out", READER)
+    one.rename(tmp_path / "x")
+    two.rename(one)
+    (tmp_path / "x").rename(two)
+    assert export(made, three(made), tmp_path / "out", READER)
+    for content in (b"", b"garbage" * 100):
+        three_.write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read any more|is not the file"):  # noqa: RUF043
+            export(made, three(made), tmp_path / "out2", READER)
+    three_.unlink()
+    with pytest.raises(UserError, match="cannot be read any more"):
+        export(made, three(made), tmp_path / "out2", READER)
+
+
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+def test_what_has_no_uid_cannot_be_referred_to(made: Stack, tmp_path: Path, keyword: str) -> None:
+    for path in made.paths:
+        changed(Path(path), **{keyword: None})
+    stack = opened(tmp_path / "in", tmp_path)
+    with pytest.raises(UserError, match="no UIDs"):
+        export(stack, three(stack), tmp_path / "out", READER)
+
+
+def test_pictures_without_a_place_carry_no_segmentation(made: Stack, tmp_path: Path) -> None:
+    for path in made.paths:
+        changed(Path(path), ImagePositionPatient=None)
+    stack = opened(tmp_path / "in", tmp_path)
+    with pytest.raises(UserError, match="no place in the patient"):
+        export(stack, [finding(stack, np.ones(stack.grid.shape, bool), measures=None)], tmp_path / "out", READER)
+
+
+# Odd sources
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"PatientName": b"Doe "},
+        {"SpecificCharacterSet": b"ISO_IR 100", "PatientName": b"M\xfcller^J\xf6rg"},
+        {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎"},
+        {"PatientBirthDate": None, "PatientSex": None, "StudyID": None, "AccessionNumber": None, "StudyTime": None},
+        {"ReferringPhysicianName": None, "StudyDate": None, "SliceThickness": b""},
+        {"FrameOfReferenceUID": None},
+        {"SeriesDescription": b"a/b:c*?\\x ", "SeriesNumber": None},
+        {"SeriesDescription": b"x" * 64, "SeriesNumber": b"123456"},
+        {"LossyImageCompression": b"01", "LossyImageCompressionRatio": b"10"},
+        {"PatientIdentityRemoved": b"YES "},
+    ],
+    ids=lambda odd: "-".join(odd)[:60],
+)
+def test_odd_headers_leave_valid_objects_of_the_same_patient(
+    made: Stack, tmp_path: Path, tool: Callable[[str], str], odd: dict[str, Any]
+) -> None:
+    for path in made.paths:
+        changed(Path(path), **odd)
+    stack = opened(tmp_path / "in", tmp_path)
+    for written in export(stack, three(stack), tmp_path / "out", READER):
+        source, derived = pydicom.dcmread(stack.paths[0]), pydicom.dcmread(written.path)
+        assert derived.get("PatientName") == source.get("PatientName", "")
+        assert derived.PatientID == source.PatientID
+        assert derived.StudyInstanceUID == source.StudyInstanceUID
+        assert not _faults(written.path, tool)
+        if "FrameOfReferenceUID" in derived:
+            again = export(stack, three(stack), tmp_path / "again", READER)[0].path
+            assert pydicom.dcmread(again).FrameOfReferenceUID == derived.FrameOfReferenceUID
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("Ada Lovelace", "Lovelace^Ada"),
+        ("Lovelace^Ada", "Lovelace^Ada"),
+        ("Ada", "Ada^"),
+        ("", "Unknown^"),
+        ("Ada\\Byron=x", "x^Ada Byron"),
+        ("山田 太郎", "太郎^山田"),
+        ("A" * 50 + " " + "B" * 50, "B" * 50 + "^" + "A" * 13),
+    ],
+)
+def test_readers_names_become_person_names(made: Stack, tmp_path: Path, typed: str, written: str) -> None:
+    assert person_name(typed) == written
+    seg, report = export(made, three(made), tmp_path / "out", Reader(typed))
+    assert str(pydicom.dcmread(seg.path).ContentCreatorName).rstrip("^") == written.rstrip("^")
+    (observer, *_) = hd.sr.srread(report.path).content.get_observer_contexts()
+    assert str(observer.observer_identifying_attributes.name).rstrip("^") == written.rstrip("^")
+
+
+def test_nothing_of_the_patient_is_logged_or_warned_of(
+    made: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for path in made.paths:
+        changed(Path(path), PatientName=b"TOPSECRET" * 9, PatientID=b"TOPSECRET" * 9, AccessionNumber=b"TOPSECRET" * 4)
+    stack = opened(tmp_path / "in", tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        export(stack, three(stack), tmp_path / "out", READER)
+    assert "TOPSECRET" not in caplog.text + "".join(str(item.message) for item in caught)
+
+
+# The self-check
+
+
+def _flip(d: Dataset) -> None:
+    d.PixelData = d.PixelData[:40] + bytes([d.PixelData[40] ^ 4]) + d.PixelData[41:]
+
+
+def _move(d: Dataset) -> None:
+    d.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient[1] += 0.01
+
+
+def _source(d: Dataset) -> Dataset:
+    return d.PerFrameFunctionalGroupsSequence[2].DerivationImageSequence[0].SourceImageSequence[0]
+
+
+def _swap_frames(d: Dataset) -> None:
+    one, two = d.PerFrameFunctionalGroupsSequence[1:3]
+    one.DerivationImageSequence, two.DerivationImageSequence = two.DerivationImageSequence, one.DerivationImageSequence
+
+
+def _shared(d: Dataset) -> Dataset:
+    return d.SharedFunctionalGroupsSequence[0]
+
+
+TURNED = [0, 1, 0, 1, 0, 0]
+EITHER: dict[str, Callable[[Dataset], object]] = {
+    "patient": lambda d: setattr(d, "PatientID", "ID2"),
+    "name": lambda d: setattr(d, "PatientName", "TEST^TWO"),
+    "birth date": lambda d: setattr(d, "PatientBirthDate", "19000101"),
+    "sex": lambda d: setattr(d, "PatientSex", "F"),
+    "study": lambda d: setattr(d, "StudyInstanceUID", "1.2.3"),
+    "accession": lambda d: setattr(d, "AccessionNumber", "77"),
+    "no patient": lambda d: d.__delattr__("PatientID"),
+}
+SEG: dict[str, Callable[[Dataset], object]] = EITHER | {
+    "voxel": _flip,
+    "place": _move,
+    "frame of reference": lambda d: setattr(d, "FrameOfReferenceUID", "1.2.3"),
+    "orientation": lambda d: setattr(_shared(d).PlaneOrientationSequence[0], "ImageOrientationPatient", TURNED),
+    "spacing": lambda d: setattr(_shared(d).PixelMeasuresSequence[0], "PixelSpacing", [0.8, 0.9]),
+    "source image": lambda d: setattr(_source(d), "ReferencedSOPInstanceUID", "1.2.3"),
+    "frames exchanged": _swap_frames,
+    "segment": lambda d: setattr(d.SegmentSequence[0], "SegmentNumber", 2),
+    "tracking": lambda d: setattr(d.SegmentSequence[0], "TrackingUID", "1.2.3"),
+    "type": lambda d: setattr(d.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0], "CodeValue", "1"),
+    "category": lambda d: setattr(d.SegmentSequence[0].SegmentedPropertyCategoryCodeSequence[0], "CodeValue", "1"),
+    "algorithm": lambda d: setattr(d.SegmentSequence[1], "SegmentAlgorithmType", "AUTOMATIC"),
+    "model": lambda d: setattr(d.SegmentSequence[0], "SegmentAlgorithmName", "another"),
+    "segment gone": lambda d: d.SegmentSequence.pop(),
+    "frame gone": lambda d: d.PerFrameFunctionalGroupsSequence.pop(),
+    "pixels cut": lambda d: setattr(d, "PixelData", d.PixelData[:-20]),
+    "own series": lambda d: setattr(d, "SeriesInstanceUID", d.ReferencedSeriesSequence[0].SeriesInstanceUID),
+    "own image": lambda d: setattr(d, "SOPInstanceUID", _source(d).ReferencedSOPInstanceUID),
+}
+
+
+def _items(d: Dataset, code: str) -> list[Dataset]:
+    found = []
+    for item in d.get("ContentSequence", ()):
+        name = item.get("ConceptNameCodeSequence")
+        found += [item] if name and name[0].CodeValue == code else []
+        found += _items(item, code)
+    return found
+
+
+def _number(d: Dataset, code: str) -> Dataset:
+    return _items(d, code)[0].MeasuredValueSequence[0]
+
+
+def _reference(d: Dataset, code: str) -> Dataset:
+    return _items(d, code)[0].ReferencedSOPSequence[0]
+
+
+def _evidence(d: Dataset) -> Dataset:
+    return d.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+
+
+SR: dict[str, Callable[[Dataset], object]] = EITHER | {
+    "volume": lambda d: setattr(_number(d, "118565006"), "NumericValue", "1.5"),
+    "long axis": lambda d: setattr(_number(d, "103339001"), "NumericValue", "1.5"),
+    "short axis": lambda d: setattr(_number(d, "103340004"), "NumericValue", "1.5"),
+    "segmentation": lambda d: setattr(_reference(d, "121191"), "ReferencedSOPInstanceUID", "1.2"),
+    "segment": lambda d: setattr(_reference(d, "121191"), "ReferencedSegmentNumber", 3),
+    "image": lambda d: setattr(_reference(d, "121233"), "ReferencedSOPInstanceUID", "1.2"),
+    "tracking": lambda d: setattr(_items(d, "112040")[0], "UID", "1.2.3"),
+    "finding": lambda d: setattr(_items(d, "121071")[0].ConceptCodeSequence[0], "CodeValue", "1"),
+    "evidence": lambda d: setattr(_evidence(d).ReferencedSOPSequence[0], "ReferencedSOPInstanceUID", "1.2.3"),
+    "evidence gone": lambda d: _evidence(d).ReferencedSOPSequence.pop(),
+    "evidence of another study": lambda d: setattr(
+        d.CurrentRequestedProcedureEvidenceSequence[0], "StudyInstanceUID", "1.2.3"
+    ),
+    "group gone": lambda d: _items(d, "126010")[0].ContentSequence.pop(),
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, list[Finding], Path, Path]:
+    folder = tmp_path_factory.mktemp("exported")
+    write_series(folder / "in", np.zeros((6, 8, 10), np.int16), spacing=(0.9, 0.8), step=3.3)
+    stack = opened(folder / "in", folder)
+    findings = three(stack)
+    seg, report = export(stack, findings, folder / "out", READER)
+    return stack, findings, seg.path, report.path
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [*(("SEG", name) for name in SEG), *(("SR", name) for name in SR)], ids=lambda value: value
+)
+def test_the_check_notices_what_was_tampered_with(
+    exported: tuple[Stack, list[Finding], Path, Path], tmp_path: Path, kind: str, what: str
+) -> None:
+    stack, findings, *paths = exported
+    headers = source_headers(stack)
+    check(paths, headers, findings)
+    at = int(kind == "SR")
+    spoiled = pydicom.dcmread(paths[at])
+    (SEG, SR)[at][what](spoiled)
+    paths[at] = tmp_path / "spoiled.dcm"
+    spoiled.save_as(paths[at])
+    with pytest.raises(UserError, match=r"^spoiled.dcm failed the check before export") as caught:
+        check(paths, headers, findings)
+    assert "Nothing was exported" in caught.value.hint
+
+
+def test_the_check_compares_with_what_is_on_the_screen(
+    exported: tuple[Stack, list[Finding], Path, Path],
+) -> None:
+    stack, findings, *paths = exported
+    headers = source_headers(stack)
+    voxels = findings[0].mask.voxels
+    voxels[3, 4, 5] ^= True
+    others = [
+        [replace(findings[0], mask=Mask.of(voxels)), *findings[1:]],
+        [findings[1], findings[0], findings[2]],
+        findings[:2],
+        [replace(findings[0], status=Status.EDITED), *findings[1:]],
+        [replace(findings[0], measures=Measures(1, 2, 3, 4, 5)), *findings[1:]],
+        [replace(findings[0], measures=None), *findings[1:]],
+    ]
+    for other in others:
+        with pytest.raises(UserError, match="failed the check"):
+            check(paths, headers, other)
+
+
+def test_a_file_that_cannot_be_read_back_does_not_leave(
+    exported: tuple[Stack, list[Finding], Path, Path], tmp_path: Path
+) -> None:
+    stack, findings, seg, report = exported
+    headers = source_headers(stack)
+    for size in (0, 100, 1000, seg.stat().st_size - 3):
+        cut = tmp_path / "cut.dcm"
+        cut.write_bytes(seg.read_bytes()[:size])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(UserError, match=r"^cut.dcm failed the check"):
+                check([cut, report], headers, findings)
