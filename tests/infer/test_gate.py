@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from overread.domain.geometry import Grid
-from overread.domain.study import Encoding, Lut, Problem, Stack
+from overread.domain.study import Encoding, Problem, Stack
 from overread.infer.gate import refusal
 from overread.infer.manifest import Gate, ModelSpec, read
 from support.models import bright_model
@@ -71,7 +71,6 @@ REFUSED = [
     ),
     (flair(encoding=Encoding(64, 64, 3, 8, 8, photometric="RGB")), "it is in colour"),
     (flair(encoding=Encoding(64, 64, 1, 8, 8, photometric="PALETTE COLOR")), "it is in colour"),
-    (flair(modality_lut=Lut(0, np.arange(4.0))), "its values come through a lookup table"),
 ]
 
 

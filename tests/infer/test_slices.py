@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from overread.domain.geometry import Grid, Plane, plane_axes
+from overread.domain.study import Lut
 from overread.imaging.intensity import IntensityRule
 from overread.infer.manifest import Prepare
 from overread.infer.slices import Slicer, placement
@@ -146,6 +147,31 @@ def test_outside_the_slice_the_canvas_is_dark() -> None:
     outside[38:58, 54:74] = False
     assert (tensor[outside] == RULE.clip[0]).all()
     assert (tensor[~outside] > RULE.clip[0]).mean() > 0.9
+
+
+def test_a_modality_lut_is_as_good_as_a_slope() -> None:
+    voxels = np.random.default_rng(11).integers(0, 900, (4, 30, 30)).astype(np.int16)
+    table = Lut(0, np.arange(900) * 2.0 + 40)
+    plain, looked_up = volume(voxels, slope=2.0, intercept=40.0), volume(voxels, modality_lut=table)
+    np.testing.assert_allclose(
+        Slicer.of(looked_up, prepare()).tensor(2), Slicer.of(plain, prepare()).tensor(2), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("value", [-32768, 32767, 0])
+@pytest.mark.parametrize("plane", list(Plane))
+def test_padding_is_as_dark_as_the_darkest(plane: Plane, value: int) -> None:
+    """Whatever value a scanner fills the corners with: the model sees what it would see without the filling."""
+    rng = np.random.default_rng(10)
+    dark = rng.gamma(2.0, 200.0, (6, 30, 30)).astype(np.int16) + 5
+    dark[:, :, :9] = dark[:, :, 9:].min()
+    filled = dark.copy()
+    filled[:, :, :9] = value
+    asked = Prepare(plane, (0.9, 0.9), (64, 64), RULE)
+    expected = Slicer.of(volume(dark, slope=0.5), asked)
+    seen = Slicer.of(volume(filled, slope=0.5, padding=(value, value)), asked)
+    for index in range(seen.count):
+        np.testing.assert_array_equal(seen.tensor(index), expected.tensor(index))
 
 
 @pytest.mark.parametrize("value", [0, 77])

@@ -32,8 +32,6 @@ def _reason(spec: ModelSpec, stack: Stack) -> str:
         return f"it shows {stack.body_part.lower()}, the model reads {' or '.join(gate.body_part).lower()}"
     if stack.encoding.samples > 1 or stack.encoding.photometric == "PALETTE COLOR":
         return "it is in colour"
-    if stack.modality_lut is not None:
-        return "its values come through a lookup table"
     if not stack.measurable:
         text = next((p.text for p in stack.problems if not p.measurable), "It has no place in the patient.")
         return text[0].lower() + text[1:].rstrip(".")  # a problem's text is a sentence; here it is a part of one

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.geometry import Grid, PlaneAxes, plane_axes
+from overread.domain.geometry import Box, PlaneAxes, plane_axes
 from overread.domain.volume import Volume
 from overread.imaging.intensity import Normaliser, normaliser
 from overread.infer.manifest import Prepare
@@ -70,6 +70,7 @@ class Slicer:
     axes: PlaneAxes
     where: Placement
     normalise: Normaliser
+    floor: float
 
     @classmethod
     def of(cls, volume: Volume, prepare: Prepare) -> Slicer:
@@ -77,7 +78,8 @@ class Slicer:
         axes = plane_axes(volume.grid, prepare.plane)
         spacing = volume.grid.spacing[axes.down], volume.grid.spacing[axes.across]
         where = placement(prepare, axes.size(volume.grid.shape), spacing)
-        return cls(volume, axes, where, normaliser(prepare.intensity, real_sample(volume)))
+        sample = real_sample(volume)
+        return cls(volume, axes, where, normaliser(prepare.intensity, sample), float(sample.min()))
 
     @property
     def count(self) -> int:
@@ -91,14 +93,9 @@ class Slicer:
 
     def picture(self, index: int) -> F32:
         """Real values of one slice as it lies on the screen, shape (down, across)."""
-        volume, axes = self.volume, self.axes
-        stored = axes.picture(volume.voxels, index).astype(np.float32)
-        if volume.uniform or axes.through == 0:
-            k = index if axes.through == 0 else 0
-            return np.asarray(stored * np.float32(volume.slope[k]) + np.float32(volume.intercept[k]))
-        lines = axes.picture(np.broadcast_to(volume.slope[:, None, None], volume.grid.shape), index)
-        rests = axes.picture(np.broadcast_to(volume.intercept[:, None, None], volume.grid.shape), index)
-        return np.asarray(stored * lines + rests, dtype=np.float32)
+        box = [slice(None)] * 3
+        box[self.axes.through] = slice(index, index + 1)
+        return np.asarray(self.axes.picture(_real(self.volume, (box[0], box[1], box[2]), self.floor), 0), np.float32)
 
 
 def prepared(picture: F32, normalise: Normaliser, where: Placement) -> F32:
@@ -107,14 +104,19 @@ def prepared(picture: F32, normalise: Normaliser, where: Placement) -> F32:
 
 
 def real_sample(volume: Volume) -> NDArray[np.float64]:
-    """A fixed sample of the volume's real values, every slice equally represented."""
+    """A fixed sample of the volume's real values, every slice equally represented; padding is as dark as the rest."""
     k, j, i = volume.grid.shape
     step = max(1, round((k * j * i / 2_000_000) ** 0.5))
-    thinned = volume.voxels[:, step // 2 :: step, step // 2 :: step].astype(np.float64)
-    return np.asarray(thinned * volume.slope[:, None, None] + volume.intercept[:, None, None])
+    thin = slice(step // 2, None, step)
+    return _real(volume, (slice(None), thin, thin))
 
 
-def model_grid(grid: Grid, prepare: Prepare) -> tuple[int, int, int]:
-    """The shape (through, down, across) in which results of a model lie."""
-    axes = plane_axes(grid, prepare.plane)
-    return grid.shape[axes.through], *axes.size(grid.shape)
+def _real(volume: Volume, box: Box, floor: float | None = None) -> NDArray[np.float64]:
+    """Real values of a box; padding (PS3.3 C.7.5.1.1.2) takes the value `floor`, by default the least of the others."""
+    real = volume.real(box)
+    if volume.stack.padding is not None:
+        stored, (low, high) = volume.voxels[box], volume.stack.padding
+        padding = (stored >= low) & (stored <= high)
+        if padding.any() and not (floor is None and padding.all()):
+            real[padding] = real[~padding].min() if floor is None else floor
+    return real
