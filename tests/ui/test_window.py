@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QKeySequence
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
 from overread.domain.geometry import Plane
@@ -327,3 +328,15 @@ def test_opening_another_study_leaves_nothing_of_the_last_one(driver: Driver, st
     assert [row.stack.identity.patient_name for row in rows] == ["OTHER^EVE"]
     assert driver.window.findings_panel.cards == {}
     assert driver.session.findings == ()
+
+
+def test_the_brush_keeps_to_a_range_of_fractions(driver: Driver, tmp_path: Path) -> None:
+    write_series(tmp_path / "map", head_like(), RescaleSlope=0.001, RescaleIntercept=0, description="ADC")
+    driver.open(tmp_path / "map")
+    driver.key(Qt.Key.Key_B)
+    bar = driver.window.findings_panel.brush_bar
+    QTest.mouseClick(bar.limited, Qt.MouseButton.LeftButton)
+    low, high = driver.session.view.brush.range or (0.0, 0.0)
+    window = driver.session.view.window
+    assert high - low == pytest.approx(window.width, rel=0.02)
+    assert (bar.low.value(), bar.high.value()) == (low, high)

@@ -83,6 +83,8 @@ class BrushBar(QFrame):
         for box in (self.low, self.to, self.high):
             box.setVisible(brush.range is not None)
         if brush.range is not None:
+            for box in (self.low, self.high):
+                box.setDecimals(_digits(view.window.width))
             self.low.setValue(brush.range[0])
             self.high.setValue(brush.range[1])
 
@@ -99,7 +101,8 @@ class BrushBar(QFrame):
         if self.limited.isChecked():
             if self.session.view.brush.range is None:
                 window = self.session.view.window
-                limits = (round(window.center - window.width / 2), round(window.center + window.width / 2))
+                digits, half = _digits(window.width), window.width / 2
+                limits = (round(window.center - half, digits), round(window.center + half, digits))
             else:
                 low, high = sorted((self.low.value(), self.high.value()))
                 limits = (low, high)
@@ -112,6 +115,10 @@ def _diameter(value: int) -> float:
     return round(float(10.0 ** (2.0 * value / _STEPS)), 1)
 
 
-def _slider(diameter_mm: float) -> int:
+def _digits(width: float) -> int:
+    """Decimals that tell a hundred values of a window apart: none for Hounsfield units, two for fractions."""
+    return min(6, max(0, 2 - math.floor(math.log10(max(width, 1e-9)))))
 
+
+def _slider(diameter_mm: float) -> int:
     return round(_STEPS * math.log10(max(diameter_mm, 1.0)) / 2.0)
