@@ -15,12 +15,16 @@ class HasValues(Protocol):
 
 # Separators become spaces first, so that words can be matched as words.
 _WORDS = re.compile(r"[^a-z0-9+*]+")
-_CONTRAST = re.compile(r"\b(post|gad|gado\w*|gd|ce|contrast|km|mprage gd|c\+|\+c|dotarem|gadavist|magnevist)(?=\s|$)")
+_AGENT = r"(gad\w*|gd|ce|contrast|km|dotarem|magnevist)"
+_CONTRAST = re.compile(rf"\b(post|{_AGENT})\b|\bt1w?(c|ce|gd|gad|km|post)\b|\bc\+|\+ ?c\b")
+_PLAIN = re.compile(rf"\b(pre|nativ\w*|plain|unenhanced|noncontrast|(no|non|without|w o|wo|ohne) {_AGENT})\b")
+_BOTH = re.compile(r"\bw(ith)? (and |or )?(wo|w o|without)( and with)?\b( contrast)?")
+_NO_AGENT = frozenset({"", "none", "no", "n", "-", "0"})
 _NAMED: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("ADC", re.compile(r"\b(adc|apparent)\b")),
+    ("PERFUSION", re.compile(r"\b(perf\w*|dsc|dce|asl|pwi)\b")),
     ("DWI", re.compile(r"\b(dwi|diff\w*|trace|dti|ep2d)\b")),
     ("SWI", re.compile(r"\b(swi|swan|venobold|t2\*|hemo)")),
-    ("PERFUSION", re.compile(r"\b(perf\w*|dsc|dce|asl|pwi)\b")),
     ("LOCALIZER", re.compile(r"\b(loc|localizer|localiser|scout|survey|3 plane|three plane|aahead\w*)\b")),
     ("MRA", re.compile(r"\b(mra|tof|angio\w*)\b")),
 )
@@ -46,16 +50,20 @@ def role(header: HasValues) -> str:
     """
     if header.get("Modality") != "MR":
         return ""
-    texts = (header.get(k) for k in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"))
-    words = _WORDS.sub(" ", " ".join(str(text) for text in texts if text).lower())
+    keywords = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+    texts = [_WORDS.sub(" ", str(header.get(keyword) or "").lower()) for keyword in keywords]
+    words = " ".join(text for text in texts if text)
     for name, pattern in _NAMED:
         if pattern.search(words):
             return name
     echo, repetition, inversion = (_number(header, k) for k in ("EchoTime", "RepetitionTime", "InversionTime"))
-    contrast = bool(_CONTRAST.search(words)) or bool(str(header.get("ContrastBolusAgent") or "").strip())
+    inversion = inversion or None  # 0 where nothing was inverted
+    # A protocol is named for the whole examination, so it counts only where the series itself has no name.
+    contrast = _contrast(texts[0] if texts[0].strip() else words, str(header.get("ContrastBolusAgent") or ""))
     if _FLAIR.search(words):
+        unknown = inversion is None and echo is None
         short = (inversion is not None and inversion < 1400) or (echo is not None and echo < 40)
-        if not (_T1.search(words) and (short or inversion is None)):
+        if not (_T1.search(words) and (short or unknown)):
             return "FLAIR"
     if _T1.search(words):
         return "T1C" if contrast else "T1"
@@ -64,6 +72,14 @@ def role(header: HasValues) -> str:
     if _PD.search(words):
         return "PD"
     return _by_physics(echo, repetition, inversion, contrast)
+
+
+def _contrast(words: str, agent: str) -> bool:
+    """Whether an image was taken after a contrast agent: a name that says so or not outweighs the agent."""
+    words = _BOTH.sub(" ", words)
+    if _PLAIN.search(words):
+        return False
+    return bool(_CONTRAST.search(words)) or agent.strip().lower() not in _NO_AGENT
 
 
 def _by_physics(echo: float | None, repetition: float | None, inversion: float | None, contrast: bool) -> str:
