@@ -100,6 +100,17 @@ def test_weights_that_are_no_model(bright: ModelSpec) -> None:
         Chain().serve(spec)
 
 
+def test_weights_that_were_exchanged_after_the_manifest_was_read_do_not_serve(
+    bright: ModelSpec, tmp_path: Path
+) -> None:
+    other = bright_model(tmp_path / "other", level=0.7)
+    bright.weights.write_bytes((other / "model.onnx").read_bytes())
+    bright.selftest.write_bytes((other / "selftest.npz").read_bytes())
+    verdict, backend = Chain().judged(bright, CPU)
+    assert backend is None
+    assert verdict.why == "model.onnx is not the file whose sha256 the manifest gives"
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04garbage", None], ids=["empty", "text", "zip", "gone"])
 def test_a_damaged_self_test_is_said_plainly(bright: ModelSpec, content: bytes | None) -> None:
     if content is None:

@@ -82,7 +82,7 @@ class OnnxBackend:
         self._candidate = candidate
         self._spec = spec
         self._session = onnxruntime.InferenceSession(
-            spec.weights.read_bytes(), options, providers=[(candidate.provider, dict(candidate.options))]
+            spec.onnx(), options, providers=[(candidate.provider, dict(candidate.options))]
         )
         if self._session.get_providers()[0] != candidate.provider:
             raise RuntimeError("the provider did not start (driver or libraries missing)")

@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +88,12 @@ class ModelSpec:
         """A small input and the reference output."""
         return self.folder / "selftest.npz"
 
-    @cached_property
-    def intact(self) -> bool:
-        """Whether the weights are the ones that the manifest speaks of."""
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest() == self.sha256
+    def onnx(self) -> bytes:
+        """The ONNX file's bytes. ValueError where they are not the ones that the manifest speaks of."""
+        read = self.weights.read_bytes()
+        if hashlib.sha256(read).hexdigest() != self.sha256:
+            raise ValueError("model.onnx is not the file whose sha256 the manifest gives")
+        return read
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:
@@ -228,8 +229,7 @@ def read(folder: Path) -> ModelSpec:
     """Read a model folder. UserError where something is missing, malformed or not the file it claims to be."""
     try:
         spec = parse(folder, tomllib.loads((folder / "model.toml").read_text("utf-8")))
-        if not spec.intact:
-            raise ValueError("model.onnx is not the file whose sha256 the manifest gives")
+        spec.onnx()
     except OSError as error:
         raise UserError(
             f"The model in {folder.name} cannot be read: {Path(error.filename or '').name}: {error.strerror}.",
