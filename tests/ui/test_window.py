@@ -335,7 +335,8 @@ def test_the_brush_keeps_to_a_range_of_fractions(driver: Driver, tmp_path: Path)
     driver.open(tmp_path / "map")
     driver.key(Qt.Key.Key_B)
     bar = driver.window.findings_panel.brush_bar
-    QTest.mouseClick(bar.limited, Qt.MouseButton.LeftButton)
+    box = QPoint(8, bar.limited.height() // 2)
+    QTest.mouseClick(bar.limited, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, box)
     low, high = driver.session.view.brush.range or (0.0, 0.0)
     window = driver.session.view.window
     assert high - low == pytest.approx(window.width, rel=0.02)
