@@ -45,21 +45,29 @@ def _number(header: HasValues, keyword: str) -> float | None:
 def role(header: HasValues) -> str:
     """The sequence role of an MR header, "" where it cannot be told.
 
-    What people wrote (description, protocol, sequence name) counts first; where they wrote nothing that helps, echo,
-    repetition and inversion time decide. A "T1 FLAIR" is a T1: its inversion time is too short to null fluid.
+    What people wrote counts first: the description, then what protocol and sequence are called (a protocol is often
+    named for the whole examination). Where that does not help, echo, repetition and inversion time decide.
     """
     if header.get("Modality") != "MR":
         return ""
     keywords = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
-    texts = [_WORDS.sub(" ", str(header.get(keyword) or "").lower()) for keyword in keywords]
+    texts = [_WORDS.sub(" ", str(header.get(keyword) or "").lower()).strip() for keyword in keywords]
     words = " ".join(text for text in texts if text)
+    echo, repetition, inversion = (_number(header, k) for k in ("EchoTime", "RepetitionTime", "InversionTime"))
+    inversion = inversion or None  # 0 where nothing was inverted
+    contrast = _contrast(texts[0] or words, str(header.get("ContrastBolusAgent") or ""))
+    return (
+        _by_words(texts[0], echo, inversion, contrast)
+        or _by_words(words, echo, inversion, contrast)
+        or _by_physics(echo, repetition, inversion, contrast)
+    )
+
+
+def _by_words(words: str, echo: float | None, inversion: float | None, contrast: bool) -> str:
+    """A "T1 FLAIR" is a T1: its inversion time is too short to null fluid."""
     for name, pattern in _NAMED:
         if pattern.search(words):
             return name
-    echo, repetition, inversion = (_number(header, k) for k in ("EchoTime", "RepetitionTime", "InversionTime"))
-    inversion = inversion or None  # 0 where nothing was inverted
-    # A protocol is named for the whole examination, so it counts only where the series itself has no name.
-    contrast = _contrast(texts[0] if texts[0].strip() else words, str(header.get("ContrastBolusAgent") or ""))
     if _FLAIR.search(words):
         unknown = inversion is None and echo is None
         short = (inversion is not None and inversion < 1400) or (echo is not None and echo < 40)
@@ -69,9 +77,7 @@ def role(header: HasValues) -> str:
         return "T1C" if contrast else "T1"
     if _T2.search(words):
         return "T2"
-    if _PD.search(words):
-        return "PD"
-    return _by_physics(echo, repetition, inversion, contrast)
+    return "PD" if _PD.search(words) else ""
 
 
 def _contrast(words: str, agent: str) -> bool:
