@@ -18,7 +18,7 @@ from pydicom import Dataset
 from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
 from overread.domain.study import Stack
-from support.series import write_series
+from support.series import changed, write_series
 
 Place = tuple[float, float, float]
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -191,6 +191,43 @@ def test_a_single_slice_has_the_volume_that_its_thickness_gives(
     assert codes(stack) == ([code] if code else [])
     assert stack.measurable == (not code)
     assert np.allclose(stack.grid.affine[:3, 0], step * np.cross(OBLIQUE[:3], OBLIQUE[3:]))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_geometry_however_absurd_ends_the_scan(
+    tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("absurd")
+    number = st.one_of(
+        st.sampled_from([0.0, 1.0, -1.0, 1e-9, 1e300, 999999.0]), st.floats(-1, 1), st.floats(-1e6, 1e6)
+    ).map(lambda value: f"{value:.9g}")
+
+    def several(count: int) -> bytes:
+        return "\\".join(draw.draw(st.lists(number, min_size=count, max_size=count))).encode()
+
+    turned = draw.draw(st.sampled_from([b"1\\0\\0\\0\\1\\0", several(6)]))
+    for path in write_series(folder, ramp(4)):
+        keep = draw.draw(st.booleans())
+        thickness = several(1)
+        changed(
+            path,
+            ImageOrientationPatient=turned,
+            ImagePositionPatient=b"1\\2\\3" if keep else several(3),
+            PixelSpacing=draw.draw(st.sampled_from([b"1\\1", several(2)])),
+            SliceThickness=thickness,
+        )
+    catalogue = scanned((folder,), folder)
+    assert sum(len(stack.frames) for stack in catalogue.stacks) == 4
+    for stack in catalogue.stacks:
+        assert np.isfinite(stack.grid.corners).all()
+
+
+def test_a_mosaic_says_so(write: Callable[..., list[Path]], scan_of: Callable[[], list[Stack]]) -> None:
+    write(ramp(3), ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    (stack,) = scan_of()
+    assert codes(stack) == ["mosaic"]
+    assert not stack.measurable
 
 
 # Several images in one series

@@ -266,7 +266,7 @@ def _placed(first: FrameFacts, index: int, lookup: _Lookup) -> FrameFacts:
     placed = lookup.own is not None or first.frame.of == 1
     position = lookup.floats("ImagePositionPatient", "PlanePositionSequence", 3) if placed else None
     orientation = lookup.floats("ImageOrientationPatient", "PlaneOrientationSequence", 6)
-    if orientation is not None and np.linalg.norm(np.cross(orientation[:3], orientation[3:])) < 0.1:
+    if orientation is not None and not _directions(orientation):
         orientation = None
     spacing = lookup.floats("PixelSpacing", "PixelMeasuresSequence", 2)
     slope = lookup.number("RescaleSlope", "PixelValueTransformationSequence")
@@ -292,11 +292,18 @@ def _placed(first: FrameFacts, index: int, lookup: _Lookup) -> FrameFacts:
         position=None if position is None else (position[0], position[1], position[2]),
         orientation=orientation,
         spacing=None if spacing is None or min(spacing) < 1e-4 else (spacing[0], spacing[1]),
-        thickness=None if thickness is None or abs(thickness) < 1e-3 else abs(thickness),
+        thickness=abs(thickness) if thickness is not None and 0.01 <= abs(thickness) <= 1000 else None,
         split=tuple((name, value) for name, value in split.items() if value is not None),
         windows=or_none(lambda: _windows(lookup)) or (),
         units=_units(first.identity.modality, units, slope is not None),
     )
+
+
+def _directions(cosines: tuple[float, ...]) -> bool:
+    """Whether these are two directions: each about 1 long, and not the same."""
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    long = [np.linalg.norm(row), np.linalg.norm(column)]
+    return bool(min(long) > 0.9 and max(long) < 1.1 and np.linalg.norm(np.cross(row, column)) > 0.5)
 
 
 def _units(modality: str, rescale_type: str, rescaled: bool) -> str:
