@@ -276,6 +276,19 @@ def test_frames_of_another_size_than_the_header_says_are_not_shown(tmp_path: Pat
     assert arrived.failed == ((0, "the picture is (5, 8), its header says (6, 8)"),)
 
 
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEGLosslessSV1, JPEG2000Lossless])
+def test_a_frame_that_states_a_huge_size_is_not_even_begun(syntax: str) -> None:
+    codec = CODECS.get(syntax) or (lambda a: imagecodecs.jpeg8_encode(a, lossless=True, predictor=1))
+    data = bytearray(codec(PICTURE))
+    if syntax == JPEG2000Lossless:
+        data[8:16] = b"\0\0\xff\xff" * 2
+    else:
+        at = data.index(b"\xff\xf7" if syntax == JPEGLSLossless else b"\xff\xc3") + 5
+        data[at : at + 4] = b"\xff" * 4
+    with pytest.raises(Undecodable, match=r"^the picture is \(65535, 65535\), its header says \(6, 8\)$"):
+        compressed(bytes(data), syntax, Encoding(6, 8))
+
+
 def test_an_unknown_transfer_syntax_is_named(tmp_path: Path) -> None:
     stack = file_of(tmp_path / "in", b"\0" * 96, (6, 8))
     path = changed(Path(stack.paths[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -148,13 +149,33 @@ _GIVES_RGB = frozenset({_jpeg, _jpeg2000, _htj2k, _jpegxl})
 def compressed(data: bytes, transfer_syntax: str, encoding: Encoding) -> NDArray[Any]:
     """One compressed frame to an array (rows, columns[, 3]) of stored values. Undecodable where that fails."""
     decode = _DECODERS[transfer_syntax]
+    shape = (encoding.rows, encoding.columns)
+    stated = _stated_size(data) or shape
+    if stated != shape:
+        raise Undecodable(f"the picture is {stated}, its header says {shape}")
     try:
         frame = decode(data, encoding)
     except Exception as error:  # each decoder has errors of its own
         raise Undecodable("the compressed pixel data is damaged") from error
-    shape = (encoding.rows, encoding.columns)
     if frame.shape[:2] != shape or (frame.ndim == 3) != (encoding.samples > 1):
         raise Undecodable(f"the picture is {frame.shape}, its header says {shape}")
     if encoding.samples == 3 and decode in _GIVES_RGB:
         return _bytes(np.ascontiguousarray(frame), encoding)
     return settled(frame, encoding)
+
+
+def _stated_size(data: bytes) -> tuple[int, int] | None:
+    """Rows and columns as the frame itself states them, None where it does not; wrong ones may ask for all memory.
+
+    JPEG and JPEG-LS: the frame header (ITU-T T.81 B.2.2, T.87 C.2.2); JPEG 2000: SIZ (T.800 A.5.1).
+    """
+    if data.startswith(b"\xff\x4f\xff\x51") and len(data) >= 24:
+        right, bottom, left, top = struct.unpack(">4I", data[8:24])
+        return bottom - top, right - left
+    at = 2
+    while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length, rows, columns = struct.unpack(">xBHxHH", data[at : at + 9])
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            return (rows, columns) if rows else None
+        at += 2 + length
+    return None
