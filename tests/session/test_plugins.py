@@ -154,6 +154,17 @@ def test_a_gate_that_fails_or_closes(sit: Callable[..., Sitting], study: Path) -
     assert [type(error) for error in sitting.errors] == [UserError, ZeroDivisionError]
 
 
+def test_it_sees_no_image_with_slices_missing(sit: Callable[..., Sitting], study: Path) -> None:
+    broken = sorted(study.iterdir())[2]
+    broken.write_bytes(broken.read_bytes()[:-100])
+    sitting = sit()
+    sitting.open(study)
+    assert use(sitting, Plugin(lambda volume: [block(volume)])) == []
+    told = [str(error) for error in sitting.errors]
+    assert told[0].startswith("Not all of this series is there: slice 3 could not be read.")
+    assert told[1] == "Odd does not read this series: slice 3 could not be read."
+
+
 def test_numbers_of_other_libraries_and_empty_masks(sit: Callable[..., Sitting], study: Path) -> None:
     sitting = sit()
     sitting.open(study)

@@ -222,7 +222,7 @@ def test_a_broken_slice_is_named_and_the_others_are_shown(driver: Driver, tmp_pa
     assert driver.session.image.ready.failures == ("Slice 7: the pixel data is cut off",)
     sentence = driver.window.findings_panel.models["glioma-flair"].text.text()
     assert sentence == "Glioma-flair does not read this series: slice 7 could not be read."
-    assert driver.window.notice.title.text() == "Slice 7 could not be read."
+    assert driver.window.notice.title.text() == "Not all of this series is there: slice 7 could not be read."
     driver.key(Qt.Key.Key_Home)
     driver.wheel(-5)
     assert pixels(driver.pane()).max() > 200

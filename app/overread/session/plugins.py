@@ -12,9 +12,9 @@ from importlib.metadata import EntryPoint, entry_points
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding
 from overread.domain.ports import Detector
-from overread.domain.volume import Volume
 from overread.session.jobs import Job
 from overread.session.review import proposed, source_of
+from overread.session.state import Image
 
 GROUP = "overread.plugins"
 _LOG = logging.getLogger(__name__)
@@ -63,9 +63,12 @@ def _load(point: EntryPoint) -> Plugin:
     return Plugin(point.name, package, detectors)
 
 
-def read(detector: Detector, volume: Volume, job: Job) -> tuple[Finding, ...]:
-    """Have a plug-in look at a volume, on a worker. UserError where that is nothing for it."""
+def read(detector: Detector, image: Image, job: Job) -> tuple[Finding, ...]:
+    """Have a plug-in look at an image, on a worker. UserError where that is nothing for it, or slices are missing."""
+    volume = image.volume
     refused = detector.refuse(volume.stack)
+    if not refused and not image.ready.whole:
+        refused = f"{detector.title} does not read this series: {image.ready.unread}."
     if refused:
         raise UserError(refused)
     source = source_of(detector, "", f"plug-in {detector.id}")

@@ -192,8 +192,8 @@ class Session:
     def _loaded(self) -> None:
         self._load = None
         if self.image is not None and not self.image.ready.whole:
-            unread = self.image.ready.unread
-            self.fail(UserError(f"{unread[0].upper()}{unread[1:]}.", "Copy the files again from where they came."))
+            text = f"Not all of this series is there: {self.image.ready.unread}."
+            self.fail(UserError(text, "Copy the files again from where they came."))
         self.runs.consider(self._readable, self.view, self.settings.models_on)
 
     @property
@@ -345,7 +345,7 @@ class Session:
         image = self.image
         if image is None or not image.ready.complete:
             return None
-        stack, volume = image.stack, image.volume
+        stack = image.stack
 
         def arrived(findings: Any) -> None:
             if self.image is not None and self.image.stack.uid == stack.uid:
@@ -358,7 +358,7 @@ class Session:
                 self.fail(error)
 
         return self.jobs.call(
-            f"{detector.title} reads the series", lambda job: read(detector, volume, job), arrived, failed
+            f"{detector.title} reads the series", lambda job: read(detector, image, job), arrived, failed
         )
 
     # Settings and errors
