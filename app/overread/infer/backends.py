@@ -6,6 +6,7 @@ import os
 import time
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,6 +79,9 @@ class OnnxBackend:
         options.log_severity_level = 4
         if candidate.provider != "CPUExecutionProvider":
             onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels and are not on the loader's path
+        if candidate.provider == "TensorrtExecutionProvider":
+            with suppress(ImportError, OSError):  # what is missing then, the provider says itself
+                import tensorrt  # noqa: F401  its wheel loads libnvinfer, which is not on the loader's path either
         self._runtime: Any = onnxruntime
         self._candidate = candidate
         self._spec = spec
