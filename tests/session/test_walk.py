@@ -45,12 +45,25 @@ SERIES = {
 }
 picks = st.integers(0, 5)
 places = st.tuples(st.integers(0, 5), st.integers(4, 27), st.integers(4, 27))
+# What a reader does to findings, one thing after another: the method of the walk, and what it is given.
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("judge"), st.tuples(picks, st.sampled_from(["", "artefact", "vessel"]))),
+        st.tuples(st.just("draw"), st.tuples(picks, places, places, st.sampled_from([3.0, 20.0]), st.booleans())),
+        st.tuples(st.just("all_or_nothing"), st.tuples(picks, st.booleans())),
+    ),
+    min_size=1,
+    max_size=5,
+)
 
 
 class Blocks:
-    """A plug-in that proposes two blocks on anything."""
+    """A plug-in that proposes two blocks on anything, and one of them elsewhere every time it is asked."""
 
     id, title, version = "blocks", "Blocks", "1.0"
+
+    def __init__(self) -> None:
+        self.asked = 0
 
     def refuse(self, stack: Stack) -> str:
         return ""
@@ -58,7 +71,8 @@ class Blocks:
     def __call__(self, volume: Any, progress: Any) -> list[Proposal]:
         progress(0.5)
         found = []
-        for at in (6, 18):
+        self.asked += 1
+        for at in (6, 14 + self.asked % 5):
             voxels = np.zeros(volume.grid.shape, np.bool_)
             voxels[1:4, at : at + 6, 8:14] = True
             found.append(Proposal("Block", LESION, ABNORMAL, Mask.of(voxels), 0.5))
@@ -77,11 +91,16 @@ class Walk(RuleBasedStateMachine):
         os.environ["OVERREAD_HOME"] = str(self.home)
         self.sittings: list[Sitting] = []
         self.seen: dict[str, Findings] = {}
-        self.begin()
+        self.blocks = Blocks()
+        self.begin(quiet=True)
 
-    def begin(self) -> None:
-        self.sittings.append(Sitting(self.models, [Blocks()]))
+    def begin(self, quiet: bool) -> None:
+        """The program starts and opens what is there; `quiet` waits until all is read."""
+        self.sittings.append(Sitting(self.models, [self.blocks]))
         self.session.change_settings(replace(self.session.settings, reader="Doe"))
+        self.session.open([self.study])
+        if quiet:
+            self.sitting.settle()
 
     @property
     def sitting(self) -> Sitting:
@@ -116,36 +135,36 @@ class Walk(RuleBasedStateMachine):
 
     # What a reader does
 
-    @rule()
-    def open(self) -> None:
-        self.session.open([self.study])
-
     @precondition(lambda self: any(self.session.sources.catalogue.stacks))
-    @rule(which=picks)
-    def switch(self, which: int) -> None:
+    @rule(ways=st.lists(st.tuples(picks, st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=4))
+    def switch(self, ways: list[tuple[int, int, int]]) -> None:
+        """From series to series, with so many pieces of work done and so many results come in between."""
         stacks = list(self.session.sources.catalogue.stacks)
-        self.session.select(stacks[which % len(stacks)])
+        for which, worked, arrived in ways:
+            self.session.select(stacks[which % len(stacks)])
+            for _ in range(worked):
+                self.sitting.run()
+            for _ in range(arrived):
+                self.sitting.deliver()
+                self.what_is_on_screen_is_this_persons()
 
     @precondition(reading)
-    @rule(step=st.integers(-6, 6))
-    def scroll(self, step: int) -> None:
+    @rule(step=st.integers(-6, 6), which=picks, reader=st.sampled_from(["Doe", "Roe"]))
+    def look(self, step: int, which: int, reader: str) -> None:
+        """Scroll, hide or show, and perhaps hand over to a colleague."""
         self.session.set_view(scrolled(self.session.view, self.stack.grid, Plane.AXIAL, step))
-
-    @precondition(reading)
-    @rule(which=picks)
-    def hide(self, which: int) -> None:
         finding = self.pick(which)
         if finding is not None:
             view = self.session.view
             self.session.set_view(replace(view, hidden=view.hidden ^ {finding.id}, selected=finding.id))
-
-    @precondition(reading)
-    @rule(reader=st.sampled_from(["Doe", "Roe"]))
-    def change_hands(self, reader: str) -> None:
         self.session.change_settings(replace(self.session.settings, reader=reader))
 
     @precondition(reading)
-    @rule(which=picks, reason=st.sampled_from(["", "artefact", "vessel"]))
+    @rule(done=acts)
+    def review(self, done: list[tuple[str, tuple[Any, ...]]]) -> None:
+        for verb, how in done:
+            getattr(self, verb)(*how)
+
     def judge(self, which: int, reason: str) -> None:
         finding = self.pick(which)
         if finding is None:
@@ -157,10 +176,9 @@ class Walk(RuleBasedStateMachine):
         after = find(self.session.findings, finding.id)
         assert after is not None
         assert (after.mask, after.model, after.original) == (finding.mask, finding.model, finding.original)
+        assert not reason or after.reason == reason
         assert after.status is Status.REJECTED if reason or not finding.mask else after.status.leaves
 
-    @precondition(reading)
-    @rule(which=picks, at=places, to=places, diameter=st.sampled_from([3.0, 20.0]), erase=st.booleans())
     def draw(self, which: int, at: tuple[int, ...], to: tuple[int, ...], diameter: float, erase: bool) -> None:
         finding = self.pick(which)
         if finding is None or (which == 5 and not erase):
@@ -191,23 +209,17 @@ class Walk(RuleBasedStateMachine):
         with self.touching(new):
             assert self.session.edit(label, findings)
 
-    @precondition(reading)
-    @rule(which=picks)
-    def erase_all(self, which: int) -> None:
-        finding = self.pick(which)
-        if finding is not None:
-            with self.touching(finding.id):
-                blank = empty(self.stack.grid.shape)
-                findings, reader = self.session.findings, self.session.reader
+    def all_or_nothing(self, which: int, erase: bool) -> None:
+        """Erase all of a finding, or put back what the model drew."""
+        finding, findings, reader = self.pick(which), self.session.findings, self.session.reader
+        if finding is None or (not erase and finding.original is None):
+            return
+        blank = empty(self.stack.grid.shape)
+        with self.touching(finding.id):
+            if erase:
                 self.session.edit(*redraw(findings, finding.id, blank, self.stack, reader, "Erase"))
-
-    @precondition(reading)
-    @rule(which=picks)
-    def restore(self, which: int) -> None:
-        finding = self.pick(which)
-        if finding is not None and finding.original is not None:
-            with self.touching(finding.id):
-                self.session.edit(*restore(self.session.findings, finding.id, self.stack, self.session.reader))
+            else:
+                self.session.edit(*restore(findings, finding.id, self.stack, reader))
 
     @precondition(reading)
     @rule(steps=st.integers(1, 4), forward=st.booleans())
@@ -228,18 +240,14 @@ class Walk(RuleBasedStateMachine):
 
     # What the machine does
 
-    @rule()
-    def work(self) -> None:
-        self.sitting.run()
-
-    @rule(letters=st.integers(1, 8))
-    def arrive(self, letters: int) -> None:
-        for _ in range(letters):
+    @rule(worked=st.integers(0, 2), arrived=st.integers(0, 8), all_of_it=st.booleans())
+    def pass_time(self, worked: int, arrived: int, all_of_it: bool) -> None:
+        for _ in range(worked):
+            self.sitting.run()
+        for _ in range(arrived):
             self.sitting.deliver()
-
-    @rule()
-    def rest(self) -> None:
-        self.sitting.settle()
+        if all_of_it:
+            self.sitting.settle()
 
     @rule(what=st.sampled_from(["toggle", "pause", "all", "stop"]))
     def steer(self, what: str) -> None:
@@ -249,19 +257,21 @@ class Walk(RuleBasedStateMachine):
         )()
 
     @precondition(reading)
-    @rule()
-    def plugin(self) -> None:
-        self.session.run_plugin(self.session.plugins[0], lambda count: None)
+    @rule(quiet=st.booleans())
+    def plugin(self, quiet: bool) -> None:
+        self.session.run_plugin(self.blocks, lambda count: None)
+        if quiet:
+            self.sitting.settle()
 
-    @rule()
-    def close(self) -> None:
-        self.sitting.close()
-        self.begin()
-
-    @rule()
-    def die(self) -> None:
-        """The process is gone: nobody closes anything. What it held is let go at the end of the walk."""
-        self.begin()
+    @rule(how=st.sampled_from(["open", "close", "kill"]), quiet=st.booleans())
+    def start_again(self, how: str, quiet: bool) -> None:
+        """The study is opened once more; or the program ends; or it is killed and closes nothing."""
+        if how == "open":
+            self.session.open([self.study])
+            return
+        if how == "close":
+            self.sitting.close()
+        self.begin(quiet)
 
     # What holds after every step
 
@@ -364,6 +374,6 @@ def test_a_day_of_reading(models: Path, tmp_path: Path, monkeypatch: pytest.Monk
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: Walk(tmp_path / "study", stored, detectors(models), left),
         settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
