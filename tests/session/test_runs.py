@@ -242,6 +242,20 @@ def test_a_new_version_leaves_alone_what_a_person_made_or_judged(
     assert third.session.findings == kept, "the old proposal is there already, rejected"
 
 
+def test_no_model_begins_while_the_scan_may_still_add_slices(
+    sit: Callable[..., Sitting], models: Path, study: Path
+) -> None:
+    sitting = sit(detectors(models))
+    sitting.session.open([study])
+    while not any(sitting.session.sources.catalogue.stacks):
+        assert sitting.deliver() or sitting.run()
+    assert sitting.session.sources.scanning
+    sitting.session.select(number(sitting, 0))
+    assert reading(sitting).phase is Phase.OFF
+    sitting.settle()
+    assert reading(sitting).phase is Phase.DONE
+
+
 def test_a_series_with_a_hole_is_not_read(sit: Callable[..., Sitting], models: Path, tmp_path: Path) -> None:
     files = write_series(tmp_path / "study", head_like((6, 32, 32)), spacing=(4, 4))
     content = files[3].read_bytes()
