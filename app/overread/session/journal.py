@@ -10,9 +10,8 @@ import errno
 import hashlib
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +60,6 @@ class Journal:
     def __init__(self, path: Path, study_uid: str) -> None:
         """Open or make it. UserError where that cannot be done, or the file is damaged or none of ours."""
         self.path = path
-        self._lock = threading.Lock()
         self._masks: WeakValueDictionary[str, Mask] = WeakValueDictionary()
         with _plainly(path, KeyError, ValueError, TypeError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,8 +93,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -136,7 +133,7 @@ class Journal:
         known = {mask.digest for finding in before for mask in masks_of(finding)}
         fresh = {mask.digest: mask for finding in after for mask in masks_of(finding) if mask.digest not in known}
         rows = [(digest, pack_mask(mask)) for digest, mask in fresh.items()]
-        with self._lock, _plainly(self.path):
+        with _plainly(self.path):
             with self._transaction():
                 number, previous = self._last()
                 if verb in _CHANGES and self._strangers():
@@ -158,9 +155,10 @@ class Journal:
 
     def settle(self) -> None:
         """Have the disk hold what the system still keeps in memory, so that a power cut loses nothing either."""
+        # Through a connection of its own: on the shared one a step that is just being read would be in the way.
         try:
-            with self._lock:
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=5.0)) as own:
+                own.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error as error:
             raise UserError(
                 "The disk did not take the last steps: a power cut would lose them.", "Free some space."
