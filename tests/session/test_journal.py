@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,9 +9,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +18,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Act, Finding, Findings, Mask, Measures, ModelSource, Reader, Status
+from overread.domain.finding import Finding, Findings, Mask
 from overread.session.books import Book, Books
 from overread.session.history import History
-from overread.session.journal import Journal, journal_path
-from overread.session.records import from_record, pack_mask, read_mask, to_record
-from support.sitting import ABNORMAL, LESION, box_mask, finding_of, stack_of
+from overread.session.journal import Journal
+from support.sitting import box_mask, finding_of, stack_of
 
 STACK = stack_of()
 SHAPE = STACK.grid.shape
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-moments = st.datetimes(timezones=st.just(UTC))
-masks = hnp.arrays(np.bool_, SHAPE).map(Mask.of)
-acts = st.lists(st.builds(Act, st.builds(Reader, texts), texts, moments), min_size=1, max_size=3).map(tuple)
-amounts = st.floats(allow_nan=False, allow_infinity=False)
-findings_made = st.builds(
-    Finding,
-    id=texts,
-    stack_uid=texts,
-    series_uid=texts,
-    number=st.integers(1, 99),
-    label=texts,
-    concept=st.just(LESION),
-    category=st.just(ABNORMAL),
-    anatomy=st.none() | st.just(LESION),
-    colour=texts,
-    mask=masks,
-    measures=st.none() | st.builds(Measures, amounts, amounts, amounts, st.integers(0, 5), amounts),
-    score=st.none() | amounts,
-    model=st.none() | st.builds(ModelSource, texts, texts, texts, texts, texts, moments),
-    status=st.sampled_from(Status),
-    reason=texts,
-    original=st.none() | masks,
-    acts=acts,
-)
 
 
 def some(number: int, size: int = 1, **changes: Any) -> Finding:
@@ -91,22 +62,6 @@ def line(history: History[Findings]) -> list[tuple[str, Findings]]:
     while history.undo():
         steps.append((history.undo_label, history.value))
     return steps
-
-
-@given(findings_made)
-def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
-    record = json.loads(json.dumps(to_record(finding)))
-    held = {mask.digest: mask for mask in (finding.mask, finding.original) if mask is not None}
-    assert from_record(record, lambda r: read_mask(r, pack_mask(held[r["digest"]]))) == finding
-
-
-@given(finding=findings_made, bit=st.integers(0, 7), at=st.floats(0, 1, exclude_max=True))
-def test_damaged_voxels_never_come_back(finding: Finding, bit: int, at: float) -> None:
-    record = to_record(finding)["mask"]
-    packed = bytearray(pack_mask(finding.mask))
-    packed[int(at * len(packed))] ^= 1 << bit
-    with suppress(ValueError):
-        assert read_mask(record, bytes(packed)) == finding.mask  # a bit that says nothing about the voxels
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -414,27 +369,6 @@ def test_versions_share_their_masks_after_replay_too(open_book: Callable[..., Bo
         history.undo()
     assert len(originals) == 5
     assert len({id(mask) for mask in originals}) == 1
-
-
-def test_one_journal_for_a_study_of_a_person_however_the_name_is_spelled(tmp_path: Path) -> None:
-    who = stack_of().identity
-    mine = journal_path(tmp_path, who)
-    assert (
-        journal_path(tmp_path, replace(who, patient_name="name id1 ", series_uid="9", series_description="T2")) == mine
-    )
-    others = [
-        replace(who, patient_id="ID2"),
-        replace(who, patient_name="NAME^ID2"),
-        replace(who, birth_date="19700102"),
-        replace(who, study_uid="1.2.4"),
-        replace(who, patient_id="ID1\nNAME", patient_name="ID1"),
-        replace(who, patient_id="ID1", patient_name="NAME\nID1"),
-    ]
-    assert len({journal_path(tmp_path, other) for other in (who, *others[:5])}) == 6
-    nobody = replace(who, patient_id="", patient_name="", birth_date="")
-    assert journal_path(tmp_path, nobody) != journal_path(tmp_path, replace(nobody, study_uid="1.2.5"))
-    assert who.patient_id not in mine.name
-    assert "NAME" not in mine.name
 
 
 def test_who_what_when_with_which_model(open_book: Callable[..., Book]) -> None:

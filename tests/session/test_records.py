@@ -1,0 +1,59 @@
+"""Findings as the journal writes them: JSON for all but the voxels, which are packed and checked."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from overread.domain.finding import Act, Finding, Mask, Measures, ModelSource, Reader, Status
+from overread.session.records import from_record, pack_mask, read_mask, to_record
+from support.sitting import ABNORMAL, LESION, stack_of
+
+SHAPE = stack_of().grid.shape
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+moments = st.datetimes(timezones=st.just(UTC))
+masks = hnp.arrays(np.bool_, SHAPE).map(Mask.of)
+acts = st.lists(st.builds(Act, st.builds(Reader, texts), texts, moments), min_size=1, max_size=3).map(tuple)
+amounts = st.floats(allow_nan=False, allow_infinity=False)
+findings_made = st.builds(
+    Finding,
+    id=texts,
+    stack_uid=texts,
+    series_uid=texts,
+    number=st.integers(1, 99),
+    label=texts,
+    concept=st.just(LESION),
+    category=st.just(ABNORMAL),
+    anatomy=st.none() | st.just(LESION),
+    colour=texts,
+    mask=masks,
+    measures=st.none() | st.builds(Measures, amounts, amounts, amounts, st.integers(0, 5), amounts),
+    score=st.none() | amounts,
+    model=st.none() | st.builds(ModelSource, texts, texts, texts, texts, texts, moments),
+    status=st.sampled_from(Status),
+    reason=texts,
+    original=st.none() | masks,
+    acts=acts,
+)
+
+
+@given(findings_made)
+def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
+    record = json.loads(json.dumps(to_record(finding)))
+    held = {mask.digest: mask for mask in (finding.mask, finding.original) if mask is not None}
+    assert from_record(record, lambda r: read_mask(r, pack_mask(held[r["digest"]]))) == finding
+
+
+@given(finding=findings_made, bit=st.integers(0, 7), at=st.floats(0, 1, exclude_max=True))
+def test_damaged_voxels_never_come_back(finding: Finding, bit: int, at: float) -> None:
+    record = to_record(finding)["mask"]
+    packed = bytearray(pack_mask(finding.mask))
+    packed[int(at * len(packed))] ^= 1 << bit
+    with suppress(ValueError):
+        assert read_mask(record, bytes(packed)) == finding.mask  # a bit that says nothing about the voxels
