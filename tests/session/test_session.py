@@ -342,7 +342,7 @@ def test_the_end_leaves_nothing_behind(
     sit: Callable[..., Sitting], people: tuple[Path, dict[str, NDArray[Any]]]
 ) -> None:
     sitting = sit()
-    scratch = sitting.session._scratch
+    scratch = sitting.session._scratch.folder
     sitting.open(people[0])
     draw(sitting)
     sitting.session.run_plugin(Spot(), lambda count: None)

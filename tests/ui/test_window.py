@@ -341,3 +341,22 @@ def test_the_brush_keeps_to_a_range_of_fractions(driver: Driver, tmp_path: Path)
     window = driver.session.view.window
     assert high - low == pytest.approx(window.width, rel=0.02)
     assert (bar.low.value(), bar.high.value()) == (low, high)
+
+
+def test_a_proposal_that_goes_away_under_the_pen_keeps_its_models_name(driver: Driver, study: Path) -> None:
+    driver.open(study)
+    driver.read()
+    (proposal,) = driver.session.shown_findings
+    driver.key(Qt.Key.Key_N)
+    driver.key(Qt.Key.Key_E)
+    k = driver.session.view.cursor[0]
+    desk = driver.window.desk
+    at = driver.point((k, 30.0, 30.0))
+    QTest.mousePress(driver.pane(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+    assert desk.drawing
+    driver.session.undo()
+    assert not driver.session.shown_findings
+    QTest.mouseRelease(driver.pane(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+    (edited,) = driver.session.shown_findings
+    assert (edited.id, edited.model, edited.original) == (proposal.id, proposal.model, proposal.mask)
+    assert edited.mask.count > proposal.mask.count

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -20,6 +19,7 @@ from overread.domain.ports import Detector
 from overread.infer.detector import OnnxDetector
 from overread.session.plugins import blame
 from overread.session.reading import Outcome, accept_all, choose, deliver, read
+from overread.session.scratch import Scratch
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(available) or "none"
         raise argparse.ArgumentError(None, f"There is no model {arguments.model}. Installed: {names}.")
     accepting = reader(arguments.reader) if arguments.accept else None
-    with tempfile.TemporaryDirectory(prefix="overread-") as scratch:
-        catalogue = scanned(tuple(arguments.path), Path(scratch))
+    with Scratch() as scratch:
+        catalogue = scanned(tuple(arguments.path), scratch)
         with _guarded(detector):
             stack = choose(catalogue, detector, arguments.series)
             outcome = read(stack, detector)

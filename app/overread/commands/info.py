@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
 from overread.domain.study import Catalogue, Series, Stack
+from overread.session.scratch import Scratch
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan and print."""
-    with tempfile.TemporaryDirectory(prefix="overread-") as scratch:
-        catalogue = scanned(tuple(arguments.path), Path(scratch))
+    with Scratch() as scratch:
+        catalogue = scanned(tuple(arguments.path), scratch)
         if not catalogue.patients:
             reasons = {skipped.reason for skipped in catalogue.skipped}
             why = f" ({'; '.join(sorted(reasons))})" if reasons else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +11,14 @@ from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
 from overread.domain.study import Catalogue, Identity
 from overread.session.journal import journal_path
+from overread.session.scratch import Scratch
 
 
 @contextmanager
 def catalogue_of(path: Path) -> Iterator[Catalogue]:
     """What a path holds; archives are unpacked as long as it is needed. UserError where there are no images."""
-    with tempfile.TemporaryDirectory(prefix="overread-") as scratch:
-        catalogue = scanned((path,), Path(scratch))
+    with Scratch() as scratch:
+        catalogue = scanned((path,), scratch)
         if not catalogue.patients:
             raise UserError("No DICOM images were found.", "Name the folder that holds the study.")
         yield catalogue

@@ -5,8 +5,6 @@ Everything here runs on the main thread. A listener notes what changed and paint
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -33,6 +31,7 @@ from overread.session.jobs import Job, Jobs
 from overread.session.plugins import blame, read
 from overread.session.presets import fitted, opening_window
 from overread.session.runs import Runs
+from overread.session.scratch import Scratch
 from overread.session.settings import Settings
 from overread.session.state import Image, Reading, Sources
 
@@ -66,7 +65,7 @@ class Session:
         self._views: dict[str, ViewState] = {}
         self._scan: Job | None = None
         self._load: Job | None = None
-        self._scratch = Path(tempfile.mkdtemp(prefix="overread-"))
+        self._scratch = Scratch()
         self._settings_path = paths.config() / "settings.toml"
 
     # Opening
@@ -84,7 +83,7 @@ class Session:
         self.close_image()
         given = tuple(Path(path).absolute() for path in opened)
         self._set_sources(Sources(tuple(str(path) for path in given), Catalogue(), scanning=True))
-        scratch = self._scratch
+        scratch = self._scratch.folder
 
         def work(job: Job) -> Generator[Catalogue, None, None]:
             yield from scan(given, scratch)
@@ -219,7 +218,7 @@ class Session:
         self.close_image()
         self.jobs.close()
         self._books.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.close()
 
     def stop_youngest(self) -> None:
         """Call off the job that began last; what it has brought so far stays."""

@@ -215,7 +215,10 @@ class Desk(QObject):
         self._stroke = self._target = None
         if stroke is not None and target is not None and image is not None:
             mask, findings, reader = stroke.mask, self.session.findings, self.session.reader
-            if find(findings, target.id) is not None:
+            known = find(findings, target.id) is not None
+            if known or target.model is not None:
+                # a proposal that went away while the pen was down comes back with what was drawn, and its model's name
+                findings = findings if known else (*findings, target)
                 verb = "Erase" if self.session.view.tool is Tool.ERASER else "Brush"
                 if mask != target.mask:
                     self.session.edit(*redraw(findings, target.id, mask, image.stack, reader, verb))
