@@ -239,3 +239,14 @@ def test_every_part_of_an_archive_that_fails_is_reported_as_skipped_not_raised(t
     (tmp_path / "in" / "empty.zip").write_bytes(b"")
     found = list(files((tmp_path / "in",), scratch))
     assert [type(item) for item in found] == [Skipped, Skipped]
+
+
+def test_what_is_left_out_bears_the_name_it_has_in_its_archive(tmp_path: Path, scratch: Path) -> None:
+    inner, outer = tmp_path / "inner.zip", tmp_path / "study.zip"
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("deep/notes.txt", "no image")
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr("letter.txt", "no image")
+        archive.write(inner, "more/inner.zip")
+    skipped = scanned((outer,), scratch).skipped
+    assert [left.path for left in skipped] == [f"{outer}/letter.txt", f"{outer}/more/inner.zip/deep/notes.txt"]

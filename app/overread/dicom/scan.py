@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from overread.dicom.headers import FrameFacts, read_facts
-from overread.dicom.sources import files
+from overread.dicom.sources import Names, files
 from overread.dicom.stacks import stacks
 from overread.dicom.values import NotAnImage
 from overread.domain.study import Catalogue, Patient, Series, Skipped, Study
@@ -24,14 +24,16 @@ class _Found:
         self.frames: dict[_Key, dict[str, dict[str, list[FrameFacts]]]] = {}
         self.seen: dict[tuple[_Key, str, int], FrameFacts] = {}
         self.skipped: list[Skipped] = []
+        self.names: Names = {}
         self.known: dict[tuple[Any, ...], Any] = {}
         self.done: dict[tuple[_Key, str, str], tuple[int, Series]] = {}
 
     def add(self, path: Path) -> None:
+        name = self.names.get(path, str(path))
         try:
             found = read_facts(path, self.known)
         except NotAnImage as reason:
-            self.skipped.append(Skipped(str(path), str(reason)))
+            self.skipped.append(Skipped(name, str(reason)))
             return
         for facts in found:
             uid = facts.frame.sop_instance_uid
@@ -39,7 +41,7 @@ class _Found:
             if other is not facts:
                 same = (other.series, other.number, other.position) == (facts.series, facts.number, facts.position)
                 what = "a copy" if same else "bears the SOP Instance UID"
-                self.skipped.append(Skipped(str(path), f"{what} of an image that is already there"))
+                self.skipped.append(Skipped(name, f"{what} of an image that is already there"))
                 return
             studies = self.frames.setdefault(facts.patient, {})
             studies.setdefault(facts.identity.study_uid, {}).setdefault(facts.series, []).append(facts)
@@ -78,7 +80,7 @@ def scan(paths: tuple[Path, ...], scratch: Path) -> Iterator[Catalogue]:
     """
     found = _Found()
     shown = time.monotonic()
-    for path in files(paths, scratch):
+    for path in files(paths, scratch, found.names):
         if isinstance(path, Skipped):
             found.skipped.append(path)
         else:

@@ -26,15 +26,20 @@ class _Shut(Exception):
     """An archive, or something in it, that cannot be unpacked; the text says why."""
 
 
-def files(paths: tuple[Path, ...], scratch: Path) -> Iterator[Path | Skipped]:
+# What the reader knows an unpacked file by: "study.zip/IM0001".
+Names = dict[Path, str]
+
+
+def files(paths: tuple[Path, ...], scratch: Path, names: Names | None = None) -> Iterator[Path | Skipped]:
     """Every file below the paths, each once, in a fixed order, and what cannot be unpacked on the way.
 
-    Archives are unpacked into `scratch`, member by member. UserError where a path does not exist, an archive that the
-    reader named cannot be unpacked, or the disk is full.
+    Archives are unpacked into `scratch`, member by member; `names` gets what each is called in its archive.
+    UserError where a path does not exist, an archive that the reader named cannot be unpacked, or the disk is full.
     """
     seen: set[Path] = set()
+    names = {} if names is None else names
     for path in paths:
-        for found in _named(path, scratch):
+        for found in _named(path, scratch, names):
             if isinstance(found, Skipped):
                 yield found
                 continue
@@ -44,7 +49,7 @@ def files(paths: tuple[Path, ...], scratch: Path) -> Iterator[Path | Skipped]:
                 yield found
 
 
-def _named(path: Path, scratch: Path) -> Iterator[Path | Skipped]:
+def _named(path: Path, scratch: Path, names: Names) -> Iterator[Path | Skipped]:
     try:
         path = path.expanduser()
         path.stat()
@@ -56,23 +61,23 @@ def _named(path: Path, scratch: Path) -> Iterator[Path | Skipped]:
     if path.is_file() and path.name.upper() == "DICOMDIR":
         path = path.parent
     if path.is_dir():
-        yield from _below(path, scratch)
+        yield from _below(path, scratch, names)
     elif _is_archive(path):
         try:
-            yield from _unpacked(path, scratch, _DEEPEST)
+            yield from _unpacked(path, scratch, names, _DEEPEST)
         except _Shut as reason:
             raise UserError(f"{path.name} cannot be unpacked: {reason}.", _BY_HAND) from reason
     else:
         yield path
 
 
-def _below(top: Path, scratch: Path) -> Iterator[Path | Skipped]:
-    for folder, folders, names in os.walk(top):
+def _below(top: Path, scratch: Path, names: Names) -> Iterator[Path | Skipped]:
+    for folder, folders, entries in os.walk(top):
         folders[:] = sorted(name for name in folders if not _junk(name))
-        for name in sorted(names):
+        for name in sorted(entries):
             file = Path(folder, name)
             if not _junk(name) and file.is_file():
-                yield from _file(file, scratch, _DEEPEST)
+                yield from _file(file, scratch, names, _DEEPEST)
 
 
 def _junk(name: str) -> bool:
@@ -80,14 +85,14 @@ def _junk(name: str) -> bool:
     return name.startswith((".", "__MACOSX")) or name.upper() == "DICOMDIR"
 
 
-def _file(file: Path, scratch: Path, depth: int) -> Iterator[Path | Skipped]:
+def _file(file: Path, scratch: Path, names: Names, depth: int) -> Iterator[Path | Skipped]:
     if file.suffix.lower() != ".zip" or not _is_archive(file):
         yield file
         return
     try:
-        yield from _unpacked(file, scratch, depth)
+        yield from _unpacked(file, scratch, names, depth)
     except _Shut as reason:
-        yield Skipped(str(file), f"an archive that cannot be unpacked: {reason}")
+        yield Skipped(names.get(file, str(file)), f"an archive that cannot be unpacked: {reason}")
 
 
 def _is_archive(file: Path) -> bool:
@@ -100,7 +105,7 @@ def _is_archive(file: Path) -> bool:
     return start[128:] != b"DICM" and (file.suffix.lower() == ".zip" or start.startswith(b"PK"))
 
 
-def _unpacked(archive: Path, scratch: Path, depth: int) -> Iterator[Path | Skipped]:
+def _unpacked(archive: Path, scratch: Path, names: Names, depth: int) -> Iterator[Path | Skipped]:
     """Unpack into a folder of `scratch` of the archive's own; what lies there already is not unpacked again.
 
     _Shut where nothing can be unpacked.
@@ -120,15 +125,16 @@ def _unpacked(archive: Path, scratch: Path, depth: int) -> Iterator[Path | Skipp
         wanted = [(_place(home, at, member), member) for at, member in enumerate(members.infolist()) if _wanted(member)]
         _require_room(archive, scratch, sum(member.file_size for file, member in wanted if not file.exists()))
         for file, member in wanted:
+            names[file] = f"{names.get(archive, archive)}/{member.filename}"
             try:
                 if not file.exists():
                     _take_out(members, member, file)
             except _Shut as reason:
                 reasons.append(str(reason))
-                yield Skipped(f"{archive}/{member.filename}", f"cannot be unpacked: {reason}")
+                yield Skipped(names[file], f"cannot be unpacked: {reason}")
             else:
                 taken += 1
-                yield from _file(file, scratch, depth - 1)
+                yield from _file(file, scratch, names, depth - 1)
     if reasons and not taken:
         raise _Shut(reasons[0])
 
