@@ -6,20 +6,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.imaging.intensity import IntensityRule, normaliser
+
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 
 def augmented(
-    image: F32, mask: U8, size: int, clip: tuple[float, float], rng: np.random.Generator, strength: float = 1.0
+    image: F32,
+    mask: U8,
+    size: int,
+    rule: IntensityRule,
+    rng: np.random.Generator,
+    strength: float = 1.0,
+    renormalise: bool = True,
 ) -> tuple[F32, F32]:
-    """Change one normalised slice (rows, columns) and its mask; both come back ``size`` × ``size``, float32.
+    """Change one slice (rows, columns), normalised by ``rule``, and its mask; both come back ``size`` × ``size``.
 
-    ``strength`` is 1 for all that a scanner may do, less for slices that look more like the bundle's own.
+    ``strength`` is 1 for all that a scanner may do, less for slices that look more like the bundle's own. With
+    ``renormalise`` a slice whose skull was taken away is normalised anew, as a volume without one would be.
     """
+    clip = rule.clip
     image, area = _placed(image, mask, size, clip[0], rng, strength)
     if rng.random() < 0.3 * strength:
         image, area = _stripped(image, area, clip[0], rng)
+        if renormalise and (image > clip[0]).mean() > 0.05:
+            inside = image > clip[0]
+            image = np.where(inside, normaliser(rule, image)(image), np.float32(clip[0]))
     air = image <= clip[0] + 1e-3
     image = _regreyed(image, rng, strength)
     if rng.random() < 0.3 * strength:

@@ -30,7 +30,7 @@ follow-up measurements, and not for any commercial use.
 {train} patients to train, {validation} to choose the weights and the threshold, {test} held out; split by patient
 (seed {seed}). The bundle's grey is 0.299 T1 + 0.587 FLAIR + 0.114 T1c and its pixel spacing is unknown
 ({spacing:g} mm is assumed); training changes contrast, brightness, shading, size and pose at random, and takes the
-skull away from three slices in ten, so that the model holds on plain FLAIR.
+skull away from up to three slices in ten, so that the model holds on plain FLAIR.
 
 Weights: {weights}.
 

@@ -12,11 +12,22 @@ from overread.imaging.intensity import IntensityRule
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What `train` reads. `crop` is in pixels.
+class Phase:
+    """A part of the training: half a cosine of the learning rate, from `rate` down to 1 % of it.
 
-    After `epochs` with everything that a scanner may do to a slice come `calm` more at `calm_rate`, with half of it.
+    `strength` says how much is done to the slices (see `augment`); with `renormalise` those whose skull was taken away
+    get the grey values that the engine gives to a volume without one.
     """
+
+    epochs: int
+    rate: float
+    strength: float
+    renormalise: bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `train` reads. `crop` is in pixels; `warmup` counts epochs of the first phase."""
 
     name: str
     bundle: str
@@ -25,18 +36,29 @@ class Recipe:
     depths: tuple[int, ...]
     kernels: tuple[int, ...]
     stride: int
-    epochs: int
-    calm: int
+    phases: tuple[Phase, ...]
     warmup: int
     batch: int
-    rate: float
-    calm_rate: float
     decay: float
     average: float
     crop: int
     tumour_free: float
     intensity: IntensityRule
     manifest: dict[str, Any]
+
+    @property
+    def epochs(self) -> int:
+        """All phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def phase(self, epoch: float) -> tuple[Phase, int]:
+        """The phase that an epoch belongs to, and the epoch in which that began."""
+        start = 0
+        for phase in self.phases[:-1]:
+            if epoch < start + phase.epochs:
+                return phase, start
+            start += phase.epochs
+        return self.phases[-1], start
 
     def network(self) -> CMUNeXt:
         """The net, with fresh weights."""
@@ -57,12 +79,12 @@ def read(path: Path) -> Recipe:
         depths=tuple(net["depths"]),
         kernels=tuple(net["kernels"]),
         stride=int(net["stride"]),
-        epochs=int(train["epochs"]),
-        calm=int(train["calm"]),
+        phases=tuple(
+            Phase(int(p["epochs"]), float(p["rate"]), float(p["strength"]), bool(p["renormalise"]))
+            for p in train["phase"]
+        ),
         warmup=int(train["warmup"]),
         batch=int(train["batch"]),
-        rate=float(train["rate"]),
-        calm_rate=float(train["calm_rate"]),
         decay=float(train["decay"]),
         average=float(train["average"]),
         crop=int(train["crop"]),

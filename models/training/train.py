@@ -37,7 +37,7 @@ class Places:
 
     @property
     def best(self) -> Path:
-        """The averaged weights of the epoch with the best validation Dice."""
+        """The averaged weights of the epoch of the last phase with the best validation Dice."""
         return self.folder / "best.pt"
 
     @property
@@ -55,14 +55,13 @@ def loss_of(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def rate_at(recipe: Recipe, epoch: float) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the rate; another half cosine for the calm epochs."""
+    """Linear warm-up, then half a cosine down to 1 % of the rate in each phase."""
+    phase, start = recipe.phase(epoch)
     if epoch < recipe.warmup:
-        return recipe.rate * (epoch + 0.1) / recipe.warmup
-    top, start, end = recipe.rate, recipe.warmup, recipe.epochs
-    if epoch >= recipe.epochs:
-        top, start, end = recipe.calm_rate, recipe.epochs, recipe.epochs + recipe.calm
+        return phase.rate * (epoch + 0.1) / recipe.warmup
+    end, start = start + phase.epochs, max(start, recipe.warmup)
     through = (epoch - start) / max(1e-9, end - start)
-    return top * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, through))) / 2)
+    return phase.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, through))) / 2)
 
 
 class Batches:
@@ -79,7 +78,7 @@ class Batches:
     def of(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every slice with tumour once, and some without (the recipe's share of those), as (image, target)."""
         recipe = self._recipe
-        strength = 1.0 if epoch < recipe.epochs else 0.5
+        phase, _ = recipe.phase(epoch)
         rng = np.random.default_rng([recipe.seed, epoch])
         some = rng.permutation(len(self._free))[: round(recipe.tumour_free * len(self._tumour))]
         chosen = self._tumour + [self._free[at] for at in some]
@@ -90,7 +89,7 @@ class Batches:
             p, k = chosen[at]
             own = np.random.default_rng([recipe.seed, epoch, int(at)])
             image, mask = self._images[p][k], self._masks[p][k]
-            return augmented(image, mask, recipe.crop, recipe.intensity.clip, own, strength)
+            return augmented(image, mask, recipe.crop, recipe.intensity, own, phase.strength, phase.renormalise)
 
         with ThreadPoolExecutor(1) as pool:
             groups = [order[at : at + recipe.batch] for at in range(0, len(order), recipe.batch)]
@@ -114,7 +113,7 @@ def train(recipe: Recipe, data: Path, folder: Path, *, resume: bool, threads: in
     net: nn.Module = recipe.network().to(device)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.phases[0].rate, weight_decay=recipe.decay)
     start, best = 0, 0.0
     if resume and places.checkpoint.exists():
         state = torch.load(places.checkpoint, map_location=device, weights_only=True)
@@ -122,9 +121,11 @@ def train(recipe: Recipe, data: Path, folder: Path, *, resume: bool, threads: in
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         start, best = state["epoch"] + 1, state["best"]
-    last = recipe.epochs + recipe.calm - 1
-    for epoch in range(start, last + 1):
+    last = recipe.epochs - 1
+    for epoch in range(start, recipe.epochs):
         began = time.perf_counter()
+        if epoch == recipe.phase(epoch)[1]:
+            best = 0.0  # the weights are those of the last phase: each asks for more than the one before
         loss = _epoch(recipe, batches, epoch, net, average, optimiser, device)
         line: dict[str, float] = {"epoch": epoch, "loss": loss, "seconds": time.perf_counter() - began}
         if epoch % 3 == 2 or epoch == last:

@@ -24,6 +24,10 @@ from models.training.score import best_threshold, dice, interval
 RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_flair.toml"
 
 
+RULE = recipe.read(RECIPE).intensity
+TWICE = (recipe.Phase(1, 4e-3, 1.0, renormalise=False), recipe.Phase(1, 1e-3, 0.5, renormalise=True))
+
+
 def small(**changes: object) -> recipe.Recipe:
     """The shipped recipe, made small enough to run in seconds."""
     tiny = {
@@ -32,8 +36,7 @@ def small(**changes: object) -> recipe.Recipe:
         "kernels": (3,) * 5,
         "crop": 64,
         "batch": 4,
-        "epochs": 2,
-        "calm": 0,
+        "phases": TWICE,
     }
     return replace(recipe.read(RECIPE), **{**tiny, **changes})  # type: ignore[arg-type]
 
@@ -106,7 +109,7 @@ def test_augmentation_keeps_mask_on_image_and_grey_in_range() -> None:
     image[mask > 0] = 2.5
     overlaps = []
     for seed in range(30):
-        moved, area = augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(seed))
+        moved, area = augmented(image, mask, 96, RULE, np.random.default_rng(seed))
         assert moved.shape == area.shape == (96, 96)
         assert moved.min() >= -3
         assert moved.max() <= 6
@@ -116,8 +119,8 @@ def test_augmentation_keeps_mask_on_image_and_grey_in_range() -> None:
             around = ~inside & (moved > -2.9)
             overlaps.append(np.median(moved[inside]) > np.median(moved[around]))
     assert np.mean(overlaps) == 1.0
-    again = augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(5))
-    assert np.array_equal(again[0], augmented(image, mask, 96, (-3.0, 6.0), np.random.default_rng(5))[0])
+    again = augmented(image, mask, 96, RULE, np.random.default_rng(5))
+    assert np.array_equal(again[0], augmented(image, mask, 96, RULE, np.random.default_rng(5))[0])
 
 
 def test_a_killed_run_ends_like_one_that_was_not(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,16 +147,17 @@ def test_a_killed_run_ends_like_one_that_was_not(bundle: Path, tmp_path: Path, m
     assert len((halves / "log.jsonl").read_text().splitlines()) == 2
 
 
-def test_rate_warms_up_and_cools_down() -> None:
-    plan = small(epochs=20, warmup=2, rate=1.0)
+def test_rate_warms_up_and_cools_down_in_each_phase() -> None:
+    phases = (recipe.Phase(20, 1.0, 1.0, renormalise=False), recipe.Phase(10, 0.2, 0.5, renormalise=True))
+    plan = small(phases=phases, warmup=2)
     rates = [train.rate_at(plan, epoch) for epoch in np.linspace(0, 19.99, 50)]
     assert rates[0] < 0.1
     assert max(rates) == pytest.approx(1.0, abs=0.05)
     assert rates[-1] == pytest.approx(0.01, abs=1e-4)
     assert int(np.argmax(rates)) < 8
-    calm = replace(plan, calm=10, calm_rate=0.2)
-    assert train.rate_at(calm, 20.0) == pytest.approx(0.2)
-    assert train.rate_at(calm, 30.0) == pytest.approx(0.002)
+    assert train.rate_at(plan, 20.0) == pytest.approx(0.2)
+    assert train.rate_at(plan, 30.0) == pytest.approx(0.002)
+    assert [plan.phase(epoch)[0] for epoch in (0, 19, 20, 29)] == [phases[0], phases[0], phases[1], phases[1]]
 
 
 def test_export_gives_what_torch_gives(bundle: Path, tmp_path: Path) -> None:
