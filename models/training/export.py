@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +19,9 @@ from torch import Tensor, nn
 from models.training import lgg
 from models.training.recipe import Recipe
 from models.training.score import best_threshold, probabilities
-from overread.dicom.demo import FLAIR, demo_truth, ensure_demo
+from overread.dicom.demo import demo_truth, ensure_demo
 from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
-from overread.domain.errors import UserError
 from overread.infer.manifest import SCHEMA, parse
 from overread.infer.slices import Slicer
 
@@ -52,22 +52,22 @@ def export(recipe: Recipe, weights: Path, data: Path, folder: Path) -> None:
     patients = {patient.name: patient for patient in lgg.read(data / recipe.bundle)}
     watched = [patients[name] for name in lgg.split(tuple(patients), recipe.seed).validation]
     chances = [probabilities(net, patient.normalised(recipe.intensity)) for patient in watched]
-    (output,) = recipe.manifest["outputs"]
+    manifest = deepcopy(recipe.manifest)
+    (output,) = manifest["outputs"]
     output["threshold"] = best_threshold(chances, [patient.masks for patient in watched])
     model = Probability(net).eval()
     folder.mkdir(parents=True, exist_ok=True)
-    tensor = _synthetic_slice(recipe.manifest, folder)
+    tensor = _synthetic_slice(manifest, folder)
     file = folder / "model.onnx"
-    to_onnx(model, tensor, file, recipe.manifest)
+    to_onnx(model, tensor, file, manifest)
     with torch.inference_mode():
         expected = model(torch.from_numpy(tensor)).numpy()
     worst = disagreement(file, tensor, expected)
     if not worst <= PARITY:
         raise ValueError(f"ONNX Runtime and torch differ by {worst:.2g}, {PARITY:g} allowed")
-    # Half precision is exact for the input (it was rounded so) and fine enough for what backends are held to.
     np.savez_compressed(folder / "selftest.npz", input=tensor, output=expected)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    write_manifest(folder, {"schema": SCHEMA, **recipe.manifest, "sha256": sha256})
+    write_manifest(folder, {"schema": SCHEMA, **manifest, "sha256": sha256})
 
 
 def to_onnx(model: nn.Module, tensor: NDArray[np.float32], file: Path, manifest: dict[str, Any]) -> None:
@@ -110,10 +110,7 @@ def _synthetic_slice(manifest: dict[str, Any], folder: Path) -> NDArray[np.float
     with tempfile.TemporaryDirectory() as scratch:
         study = ensure_demo(Path(scratch))
         catalogue = scanned((study,), Path(scratch) / "scan")
-        stack = next((s for s in catalogue.stacks if s.role == "FLAIR"), None)
-        if stack is None:
-            raise UserError(f"The demo study has no {FLAIR.description}.", "Make it again with “overread demo”.")
-        volume = loaded(stack)
+        volume = loaded(next(stack for stack in catalogue.stacks if stack.role == "FLAIR"))
     truth, _ = demo_truth()
     tensor = Slicer.of(volume, prepare).tensor(int(truth.sum(axis=(1, 2)).argmax()))
-    return tensor.astype(np.float16).astype(np.float32)
+    return tensor.astype(np.float16).astype(np.float32)  # rounded, so that the file is smaller; exact from here on

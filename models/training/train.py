@@ -23,6 +23,9 @@ from models.training.augment import augmented
 from models.training.recipe import Recipe
 from models.training.score import dice, probabilities
 
+# As many steps the schedules count an epoch for, so that they do not shift when a bundle gains or loses a patient.
+_STEPS = 100
+
 
 @dataclass(frozen=True)
 class Places:
@@ -163,7 +166,7 @@ def _epoch(
     net.train()
     losses: list[float] = []
     for image, target in batches.of(epoch):
-        rate = rate_at(recipe, epoch + len(losses) / 100)
+        rate = rate_at(recipe, epoch + len(losses) / _STEPS)
         for group in optimiser.param_groups:
             group["lr"] = rate
         image = image.to(device, memory_format=torch.channels_last)
@@ -175,7 +178,7 @@ def _epoch(
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         # young averages follow quickly, old ones slowly
-        keep = min(recipe.average, (1 + epoch * 100 + len(losses)) / (10 + epoch * 100 + len(losses)))
+        keep = min(recipe.average, (1 + epoch * _STEPS + len(losses)) / (10 + epoch * _STEPS + len(losses)))
         with torch.no_grad():
             for ours, theirs in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
                 if ours.dtype.is_floating_point:

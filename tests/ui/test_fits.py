@@ -10,6 +10,7 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
 
+from overread.domain.finding import Findings
 from overread.ui.elided import ElidedLabel
 from support.series import head_like, write_series
 from support.window import Driver
@@ -35,7 +36,7 @@ def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, si
     driver.read()
     session = driver.session
     (finding,) = session.shown_findings
-    session.edit("Name", replace_title(session.findings, finding.id, "FLAIR abnormality, left frontal"))
+    session.edit("Name", renamed(session.findings, finding.id, "FLAIR abnormality, left frontal"))
     driver.key(Qt.Key.Key_N)
     clipped(driver.window)
     driver.key(Qt.Key.Key_A)
@@ -66,14 +67,13 @@ def test_what_is_selected_stays_in_view(driver_of: Callable[..., Driver], tmp_pa
     driver.key(Qt.Key.Key_E)
     session = driver.session
     driver.until(lambda: panel.brush_bar.isVisible())
-    driver.qtbot.wait(50)
     card = panel.cards[session.selected.id]
     assert card is list(panel.cards.values())[-1]
-    assert card.visibleRegion().boundingRect().height() == card.height()
+    driver.until(lambda: card.visibleRegion().boundingRect().height() == card.height(), timeout=5_000)
 
 
-def replace_title(findings: object, finding_id: str, title: str) -> object:
-    return tuple(replace(f, label=title) if f.id == finding_id else f for f in findings)  # type: ignore[attr-defined]
+def renamed(findings: Findings, finding_id: str, title: str) -> Findings:
+    return tuple(replace(finding, label=title) if finding.id == finding_id else finding for finding in findings)
 
 
 def clipped(window: QWidget) -> None:
@@ -82,7 +82,7 @@ def clipped(window: QWidget) -> None:
     for widget in window.findChildren(QWidget):
         if not widget.isVisible() or not isinstance(widget, QLabel | QAbstractButton):
             continue
-        if scrolled_away(widget):
+        if widget.visibleRegion().isEmpty():  # scrolled away
             continue
         place = QRect(widget.mapTo(window, QPoint(0, 0)), widget.size())
         name = widget.text() or widget.accessibleName() or widget.objectName()
@@ -94,7 +94,3 @@ def clipped(window: QWidget) -> None:
             assert widget.toolTip() == widget.full
         elif isinstance(widget, QLabel) and not widget.wordWrap():
             assert widget.width() >= widget.sizeHint().width(), f"“{name}” is cut off"
-
-
-def scrolled_away(widget: QWidget) -> bool:
-    return widget.visibleRegion().isEmpty()
