@@ -15,8 +15,9 @@ from overread.domain.geometry import Grid
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
 from overread.infer.backends import CHAIN, Chain, Served
-from overread.infer.detector import ModelRun, OnnxDetector, SliceResult
+from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.manifest import read
+from overread.infer.results import SliceResult
 from overread.infer.scheduler import SliceQueue
 from support.models import bright_model
 from support.values import box_grid, volume

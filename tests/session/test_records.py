@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from overread.domain.finding import Act, Finding, Mask, Measures, ModelSource, Reader, Status
+from overread.domain.finding import Act, Finding, Kind, Mask, Measures, ModelSource, Reader, Status
+from overread.domain.geometry import Plane
+from overread.domain.heatmap import Heatmap
 from overread.session.records import from_record, pack_mask, read_mask, to_record
-from support.sitting import ABNORMAL, LESION, stack_of
+from support.sitting import ABNORMAL, LESION, box_mask, finding_of, stack_of
 
 SHAPE = stack_of().grid.shape
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -21,7 +24,28 @@ moments = st.datetimes(timezones=st.just(UTC))
 masks = hnp.arrays(np.bool_, SHAPE).map(Mask.of)
 acts = st.lists(st.builds(Act, st.builds(Reader, texts), texts, moments), min_size=1, max_size=3).map(tuple)
 amounts = st.floats(allow_nan=False, allow_infinity=False)
-findings_made = st.builds(
+numbers_in_32_bits = st.floats(width=32)
+heatmaps = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=numbers_in_32_bits).flatmap(
+    lambda values: st.builds(
+        Heatmap.of,
+        st.just(values),
+        st.tuples(*(st.floats(low, low + 9) for low in (-20, -20, 0, 0))),
+        st.sampled_from(Plane),
+        st.integers(0, 5),
+        texts,
+        texts,
+        texts,
+    )
+)
+# What a kind has and the others do not: its voxels, its box, its score and threshold.
+kinds = st.sampled_from(
+    [
+        {"kind": Kind.SEGMENTATION},
+        {"kind": Kind.DETECTION, "box": (0, 1, 2, 3, 4, 5)},
+        {"kind": Kind.CLASSIFICATION, "mask": Mask.of(np.zeros(SHAPE, bool)), "score": 0.25, "threshold": 0.5},
+    ]
+)
+plain = st.builds(
     Finding,
     id=texts,
     stack_uid=texts,
@@ -40,7 +64,10 @@ findings_made = st.builds(
     reason=texts,
     original=st.none() | masks,
     acts=acts,
+    classes=st.lists(st.tuples(texts, amounts), max_size=3).map(tuple),
+    heatmap=st.none() | heatmaps,
 )
+findings_made = st.builds(lambda finding, kind: replace(finding, **kind), plain, kinds)
 
 
 @given(findings_made)
@@ -48,6 +75,14 @@ def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
     record = json.loads(json.dumps(to_record(finding)))
     held = {mask.digest: mask for mask in (finding.mask, finding.original) if mask is not None}
     assert from_record(record, lambda r: read_mask(r, pack_mask(held[r["digest"]]))) == finding
+
+
+def test_a_journal_from_before_there_were_kinds_is_read() -> None:
+    made = finding_of(stack_of(), box_mask(SHAPE, (1, 2, 3), (1, 2, 3)))
+    record = json.loads(json.dumps(to_record(made)))
+    for key in ("kind", "box", "threshold", "classes", "heatmap"):
+        del record[key]
+    assert from_record(record, lambda r: read_mask(r, pack_mask(made.mask))) == made
 
 
 @given(finding=findings_made, bit=st.integers(0, 7), at=st.floats(0, 1, exclude_max=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from overread.dicom.export import Written
-from overread.domain.finding import Finding
+from overread.domain.finding import Finding, Kind
 from overread.domain.geometry import Floats
 from overread.domain.study import Stack
 
@@ -44,9 +44,12 @@ def numbers(values: Iterable[float], digits: int = 6) -> list[float]:
 
 
 def finding_answer(finding: Finding, stack: Stack) -> dict[str, Any]:
-    """A finding as machine-readable answers give it; `box_mm` are the LPS corners of the voxels' outer edges."""
+    """A finding as machine-readable answers give it; `box_mm` are the LPS corners of the voxels' outer edges.
+
+    `threshold` and `positive` stand in classifications alone, `classes` where the model gives probabilities.
+    """
     measures = finding.measures
-    return {
+    answer: dict[str, Any] = {
         "id": finding.id,
         "kind": finding.kind,
         "label": finding.label,
@@ -61,6 +64,11 @@ def finding_answer(finding: Finding, stack: Stack) -> dict[str, Any]:
         "box_mm": box_mm(finding, stack) if stack.grid.oriented else None,
         "status": finding.status.value,
     }
+    if finding.kind is Kind.CLASSIFICATION:
+        answer["threshold"], answer["positive"] = finding.threshold, finding.positive
+    if finding.classes:
+        answer["classes"] = dict(finding.classes)
+    return answer
 
 
 def files_answer(written: Iterable[Written]) -> list[dict[str, str]]:
@@ -68,13 +76,16 @@ def files_answer(written: Iterable[Written]) -> list[dict[str, str]]:
     return [{"path": str(w.path), "kind": w.kind, "sop_instance_uid": w.sop_instance_uid} for w in written]
 
 
-def box_mm(finding: Finding, stack: Stack) -> list[list[float]]:
-    """The smallest LPS-aligned box around a finding's voxels, [[x, y, z] lowest, [x, y, z] highest], mm."""
-    start = [at - 0.5 for at in finding.mask.start]
-    stop = [at + size - 0.5 for at, size in zip(finding.mask.start, finding.mask.extent, strict=True)]
-    corners: Floats = stack.grid.to_lps(
-        [[k, j, i] for k in (start[0], stop[0]) for j in (start[1], stop[1]) for i in (start[2], stop[2])]
-    )
+def box_mm(finding: Finding, stack: Stack) -> list[list[float]] | None:
+    """The smallest LPS-aligned box around a finding, [[x, y, z] lowest, [x, y, z] highest], mm.
+
+    None where it speaks of the image as a whole.
+    """
+    bounds = finding.bounds
+    if bounds is None:
+        return None
+    (k0, j0, i0, k1, j1, i1) = (edge - 0.5 for edge in bounds)
+    corners: Floats = stack.grid.to_lps([[k, j, i] for k in (k0, k1) for j in (j0, j1) for i in (i0, i1)])
     return [numbers(corners.min(axis=0), 3), numbers(corners.max(axis=0), 3)]
 
 

@@ -6,15 +6,18 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.geometry import Box, Index
+from overread.domain.heatmap import Heatmap
 
 Bools = NDArray[np.bool_]
+# Voxels k0, j0, i0 up to, but not including, k1, j1, i1.
+VoxelBox = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,14 @@ class Status(Enum):
         return self in (Status.ACCEPTED, Status.EDITED)
 
 
+class Kind(StrEnum):
+    """What sort of statement a finding is: these voxels, something in this box, or the image as a whole."""
+
+    SEGMENTATION = "segmentation"
+    DETECTION = "detection"
+    CLASSIFICATION = "classification"
+
+
 @dataclass(frozen=True)
 class Measures:
     """What was measured on a mask: volume in ml, axes in mm, the slice (k) with the largest area and that area."""
@@ -167,10 +178,15 @@ class Measures:
 
 @dataclass(frozen=True)
 class Finding:
-    """A segmentation: proposed by a model or drawn by a reader, and judged by a reader.
+    """Something proposed by a model or drawn by a reader, and judged by a reader.
 
     `id` is a DICOM UID and becomes the Tracking UID. `model` is kept for good: an edited finding is still the
     model's, edited by the reader; `original` keeps what the model drew.
+
+    A detection has the `box` that the model drew, and a mask: the outline within, or the box itself. A
+    classification has an empty mask, the probability of its class as `score`, the `threshold` above which the model
+    calls it present, and a `heatmap` that shows why. `classes` are the probabilities of each class by label, where a
+    model gives them.
     """
 
     id: str
@@ -190,10 +206,16 @@ class Finding:
     reason: str = ""
     original: Mask | None = None
     acts: tuple[Act, ...] = ()
+    kind: Kind = Kind.SEGMENTATION
+    box: VoxelBox | None = None
+    threshold: float | None = None
+    classes: tuple[tuple[str, float], ...] = ()
+    heatmap: Heatmap | None = None
 
     def __post_init__(self) -> None:
         if self.model is None and not self.acts:
             raise ValueError("a finding comes from a model or from a reader")
+        require_whole(self.kind, self.mask, self.box, self.score, self.threshold)
 
     @property
     def title(self) -> str:
@@ -201,9 +223,24 @@ class Finding:
         return f"{self.label} {self.number}"
 
     @property
-    def kind(self) -> str:
-        """The kind of finding, as machine-readable answers name it."""
-        return "segmentation"
+    def positive(self) -> bool | None:
+        """Whether a model calls it present; None where that is no question of a threshold."""
+        return None if self.threshold is None or self.score is None else self.score >= self.threshold
+
+    @property
+    def erased(self) -> bool:
+        """Whether nothing is left of it that could be agreed with."""
+        return not self.mask and self.kind is not Kind.CLASSIFICATION
+
+    @property
+    def bounds(self) -> VoxelBox | None:
+        """The box around it: the model's as long as the reader drew nothing else; None for the image as a whole."""
+        if self.box is not None and self.original is None:
+            return self.box
+        if not self.mask:
+            return None
+        (k, j, i), (slices, rows, columns) = self.mask.start, self.mask.extent
+        return k, j, i, k + slices, j + rows, i + columns
 
     @property
     def touched(self) -> bool:
@@ -234,6 +271,23 @@ class Finding:
 
 
 Findings = tuple[Finding, ...]
+
+
+def require_whole(kind: Kind, mask: Mask, box: VoxelBox | None, score: float | None, threshold: float | None) -> None:
+    """ValueError where a finding or a proposal lacks what its kind has, or has what it cannot have."""
+    if (kind is Kind.DETECTION) != (box is not None):
+        raise ValueError("a detection has a box, and nothing else has")
+    if box is not None and any(
+        not 0 <= start < stop <= size for start, stop, size in zip(box[:3], box[3:], mask.shape, strict=True)
+    ):
+        raise ValueError("a detection's box holds voxels of its grid")
+    if kind is Kind.CLASSIFICATION and (mask or score is None or threshold is None):
+        raise ValueError("a classification has no voxels, but a score and a threshold")
+
+
+def only_box(mask: Mask, box: VoxelBox | None) -> bool:
+    """Whether a mask is a detection's box and no outline: its size is then not that of what lies within."""
+    return box is not None and mask.start == box[:3] and mask.count == int(np.prod(np.subtract(box[3:], box[:3])))
 
 
 def find(findings: Findings, finding_id: str) -> Finding | None:

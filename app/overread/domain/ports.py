@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.finding import Code, Mask
+from overread.domain.finding import Code, Kind, Mask, VoxelBox, require_whole
+from overread.domain.heatmap import Heatmap
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
 
@@ -68,7 +69,10 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a detector saw: voxels of the volume's own grid, and what they are. `score` is 0 to 1."""
+    """What a detector saw: voxels of the volume's own grid, and what they are. `score` is 0 to 1.
+
+    The fields from `kind` on are those of a `Finding`.
+    """
 
     label: str
     concept: Code
@@ -77,6 +81,14 @@ class Proposal:
     score: float | None = None
     anatomy: Code | None = None
     colour: str = "#F5B83D"
+    kind: Kind = Kind.SEGMENTATION
+    box: VoxelBox | None = None
+    threshold: float | None = None
+    classes: tuple[tuple[str, float], ...] = ()
+    heatmap: Heatmap | None = None
+
+    def __post_init__(self) -> None:
+        require_whole(self.kind, self.mask, self.box, self.score, self.threshold)
 
 
 @runtime_checkable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,44 +16,9 @@ from overread.imaging.components import components
 from overread.infer.backends import Chain, Served
 from overread.infer.gate import refusal
 from overread.infer.manifest import ModelSpec, Output
+from overread.infer.results import Patch, SliceResult, Timing
 from overread.infer.scheduler import SliceQueue
 from overread.infer.slices import Slicer
-
-
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """What one output of a model says about one slice, cropped to the pixels that count.
-
-    `start` is the row and column of the crop in the slice's picture (rows down, columns across the screen); `mask`
-    the pixels above the threshold, `score` their probability in 255ths.
-    """
-
-    start: tuple[int, int]
-    mask: NDArray[np.bool_]
-    score: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds spent on a slice: preparing, running, and bringing the answer back."""
-
-    pre: float
-    run: float
-    post: float
-
-    @property
-    def total(self) -> float:
-        """All of it."""
-        return self.pre + self.run + self.post
-
-
-@dataclass(frozen=True, eq=False)
-class SliceResult:
-    """A model's answer for one slice: a patch for each output (None where it saw nothing)."""
-
-    index: int
-    patches: tuple[Patch | None, ...]
-    timing: Timing
 
 
 def _patch(probability: NDArray[np.float32], output: Output) -> Patch | None:

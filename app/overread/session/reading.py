@@ -14,7 +14,8 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Findings, Reader, Status
 from overread.domain.ports import Detector
 from overread.domain.study import Catalogue, Stack
-from overread.infer.detector import OnnxDetector, Timing
+from overread.infer.detector import OnnxDetector
+from overread.infer.results import Timing
 from overread.session.review import accept, proposed, source_of
 
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from overread.domain.finding import Act, Code, Finding, Findings, Mask, Measures, ModelSource, Reader, Status
-from overread.domain.geometry import Index
+from overread.domain.finding import (
+    Act,
+    Code,
+    Finding,
+    Findings,
+    Kind,
+    Mask,
+    Measures,
+    ModelSource,
+    Reader,
+    Status,
+    VoxelBox,
+)
+from overread.domain.geometry import Index, Plane
+from overread.domain.heatmap import Heatmap
 
 Record = dict[str, Any]
 
@@ -79,6 +93,25 @@ def to_record(finding: Finding) -> Record:
         "status": finding.status.value,
         "reason": finding.reason,
         "acts": [_act(act) for act in finding.acts],
+        "kind": finding.kind.value,
+        "box": finding.box,
+        "threshold": finding.threshold,
+        "classes": [list(entry) for entry in finding.classes],
+        "heatmap": None if finding.heatmap is None else _heatmap_record(finding.heatmap),
+    }
+
+
+def _heatmap_record(heatmap: Heatmap) -> Record:
+    """A heatmap is small: its numbers stand in the record itself."""
+    return {
+        "shape": heatmap.shape,
+        "values": base64.b64encode(zlib.compress(heatmap.packed)).decode("ascii"),
+        "extent": heatmap.extent,
+        "plane": heatmap.plane.value,
+        "index": heatmap.index,
+        "label": heatmap.label,
+        "method": heatmap.method,
+        "layer": heatmap.layer,
     }
 
 
@@ -103,6 +136,35 @@ def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
         status=Status(record["status"]),
         reason=record["reason"],
         acts=tuple(Act(Reader(name), verb, datetime.fromisoformat(when)) for name, verb, when in record["acts"]),
+        # Journals from before there were other kinds have no such keys.
+        kind=Kind(record.get("kind", Kind.SEGMENTATION)),
+        box=_box(record["box"]) if record.get("box") else None,
+        threshold=record.get("threshold"),
+        classes=tuple((label, probability) for label, probability in record.get("classes", ())),
+        heatmap=_heatmap(record["heatmap"]) if record.get("heatmap") else None,
+    )
+
+
+def _box(values: list[int]) -> VoxelBox:
+    k0, j0, i0, k1, j1, i1 = values
+    return k0, j0, i0, k1, j1, i1
+
+
+def _heatmap(record: Record) -> Heatmap:
+    try:
+        packed = zlib.decompress(base64.b64decode(record["values"], validate=True))
+    except zlib.error as error:
+        raise ValueError("a heatmap in the journal is damaged") from error
+    (rows, columns), (top, left, bottom, right) = record["shape"], record["extent"]
+    return Heatmap(
+        (rows, columns),
+        packed,
+        (top, left, bottom, right),
+        Plane(record["plane"]),
+        record["index"],
+        record["label"],
+        record["method"],
+        record["layer"],
     )
 
 

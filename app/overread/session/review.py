@@ -12,11 +12,15 @@ from overread.domain.finding import (
     Code,
     Finding,
     Findings,
+    Kind,
     Mask,
+    Measures,
     ModelSource,
     Reader,
     Status,
+    VoxelBox,
     find,
+    only_box,
     with_finding,
 )
 from overread.domain.ports import Detector, Proposal
@@ -41,14 +45,15 @@ def uid_of(*parts: str) -> str:
 
 
 def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) -> tuple[Finding, ...]:
-    """A detector's proposals as findings, measured; the same voxels of the same model always get the same id.
+    """A detector's proposals as findings, measured; what the same model sees in the same voxels keeps its id.
 
-    ValueError where they make no sense. Runs on a worker: measuring takes a while.
+    A box is not measured: it says where something is, not how large. ValueError where they make no sense. Runs on a
+    worker: measuring takes a while.
     """
     findings = []
     for number, proposal in enumerate(_sound(proposals, stack), start=1):
         finding = Finding(
-            id=uid_of(model.id, model.version, model.sha256, stack.uid, proposal.label, proposal.mask.digest),
+            id=uid_of(model.id, model.version, model.sha256, stack.uid, proposal.label, *_place(proposal)),
             stack_uid=stack.uid,
             series_uid=stack.identity.series_uid,
             number=number,
@@ -58,23 +63,44 @@ def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) ->
             anatomy=proposal.anatomy,
             colour=proposal.colour,
             mask=proposal.mask,
-            measures=measure(proposal.mask, stack.grid) if stack.measurable else None,
+            measures=_measures(proposal.mask, proposal.box, stack),
             score=None if proposal.score is None else round(float(proposal.score), 4),
             model=model,
             status=Status.PROPOSED,
+            kind=proposal.kind,
+            box=proposal.box,
+            threshold=proposal.threshold,
+            classes=tuple((label, round(float(probability), 4)) for label, probability in proposal.classes),
+            heatmap=proposal.heatmap,
         )
         findings.append(finding)
     return tuple(findings)
 
 
+def _measures(mask: Mask, box: VoxelBox | None, stack: Stack) -> Measures | None:
+    return measure(mask, stack.grid) if stack.measurable and not only_box(mask, box) else None
+
+
+def _place(proposal: Proposal) -> Iterator[str]:
+    """What tells a proposal from others of the same label on the same stack."""
+    yield proposal.mask.digest
+    if proposal.box is not None:
+        yield ",".join(str(edge) for edge in proposal.box)
+    if proposal.kind is Kind.CLASSIFICATION:
+        yield "" if proposal.heatmap is None else str(proposal.heatmap.index)
+
+
 def _sound(proposals: Iterable[Proposal], stack: Stack) -> Iterator[Proposal]:
-    """Proposals that hold voxels. ValueError where they lie in another grid or are surer than sure."""
+    """Proposals that hold voxels or speak of the whole image.
+
+    ValueError where they lie in another grid or are surer than sure.
+    """
     for proposal in proposals:
         if proposal.mask.shape != stack.grid.shape:
             raise ValueError(f"a proposal has the shape {proposal.mask.shape}, the image {stack.grid.shape}")
         if proposal.score is not None and not 0 <= proposal.score <= 1:
             raise ValueError(f"a proposal has the score {proposal.score}")
-        if proposal.mask:
+        if proposal.mask or proposal.kind is Kind.CLASSIFICATION:
             yield proposal
 
 
@@ -85,7 +111,7 @@ def source_of(detector: Detector, sha256: str, backend: str) -> ModelSource:
 
 def accept(findings: Findings, ids: Sequence[str], reader: Reader) -> Step:
     """Agree with findings. What was edited stays edited; what was erased is nothing to agree with."""
-    ids = [finding.id for finding in findings if finding.id in ids and finding.mask]
+    ids = [finding.id for finding in findings if finding.id in ids and not finding.erased]
     return _judge(findings, ids, Status.ACCEPTED, reader, "")
 
 
@@ -118,8 +144,7 @@ def redraw(findings: Findings, finding_id: str, mask: Mask, stack: Stack, reader
         raise KeyError(finding_id)
     if mask == finding.mask:
         return f"{verb} {finding.title}", findings
-    measures = measure(mask, stack.grid) if stack.measurable else None
-    changed = finding.redrawn(mask, measures, Act(reader, verb.lower(), now()))
+    changed = finding.redrawn(mask, _measures(mask, None, stack), Act(reader, verb.lower(), now()))
     if not mask:
         changed = replace(changed, status=Status.REJECTED, reason="erased")
     return f"{verb} {finding.title}", with_finding(findings, changed)
@@ -140,7 +165,7 @@ def draw_new(findings: Findings, mask: Mask, stack: Stack, reader: Reader) -> tu
         anatomy=None,
         colour="#9B8CFF",
         mask=mask,
-        measures=measure(mask, stack.grid) if stack.measurable else None,
+        measures=_measures(mask, None, stack),
         score=None,
         model=None,
         status=Status.EDITED,
@@ -158,7 +183,7 @@ def restore(findings: Findings, finding_id: str, stack: Stack, reader: Reader) -
     changed = replace(
         finding,
         mask=mask,
-        measures=measure(mask, stack.grid) if stack.measurable else None,
+        measures=_measures(mask, finding.box, stack),
         status=Status.PROPOSED,
         reason="",
         original=None,

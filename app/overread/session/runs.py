@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from overread.domain.finding import Finding
 from overread.domain.geometry import Plane, plane_axes
 from overread.domain.study import Stack
 from overread.domain.view import ViewState
-from overread.infer.detector import ModelRun, OnnxDetector, Patch, SliceResult
+from overread.infer.detector import ModelRun, OnnxDetector
+from overread.infer.results import Patch, SliceBox, SliceClass, SliceResult
 from overread.infer.scheduler import SliceQueue
 from overread.session.jobs import Job, Jobs
 from overread.session.review import proposed, source_of
@@ -202,13 +203,24 @@ class Runs:
 
     def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
         """What models saw on a slice that have not yet put their findings together."""
-        found: list[Patch] = []
+        results = self._live(stack_uid, plane, index)
+        return [patch for result in results for patch in result.patches if patch is not None]
+
+    def live_boxes(self, stack_uid: str, plane: Plane, index: int) -> list[SliceBox]:
+        """The boxes that such models saw on a slice."""
+        return [box for result in self._live(stack_uid, plane, index) for box in result.boxes]
+
+    def live_classes(self, stack_uid: str, plane: Plane, index: int) -> list[SliceClass]:
+        """What such models call the image on a slice."""
+        return [named for result in self._live(stack_uid, plane, index) for named in result.classes]
+
+    def _live(self, stack_uid: str, plane: Plane, index: int) -> Iterator[SliceResult]:
         for model_id, run in self._runs.items():
             shown = self.readings[model_id].phase in (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
             if shown and run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane:
                 result = run.results.get(index)
-                found.extend(patch for patch in (result.patches if result else ()) if patch is not None)
-        return found
+                if result is not None:
+                    yield result
 
     def _stop(self, model_id: str) -> None:
         run = self._runs.pop(model_id)
