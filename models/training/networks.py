@@ -20,6 +20,7 @@ from typing import Any
 from torch import nn
 
 from models.training.cmunext import CMUNeXt
+from models.training.mininet import MiniNet
 
 CMUNEXT: dict[str, dict[str, Any]] = {
     "cmunext-l": {"dims": (32, 64, 128, 256, 512), "depths": (1, 1, 1, 6, 3), "kernels": (3, 3, 7, 7, 7)},
@@ -41,7 +42,10 @@ def _cmunext(preset: dict[str, Any]) -> Callable[..., nn.Module]:
     return make
 
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {name: _cmunext(preset) for name, preset in CMUNEXT.items()}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    **{name: _cmunext(preset) for name, preset in CMUNEXT.items()},
+    "mininet": MiniNet,
+}
 
 
 def names() -> tuple[str, ...]:

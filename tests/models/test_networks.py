@@ -73,3 +73,34 @@ def test_cmunext_refuses_what_it_is_not(wrong: dict[str, object]) -> None:
 def test_a_net_that_there_is_not() -> None:
     with pytest.raises(ValueError, match="cmunext-xxs"):
         networks.build("cmunext-xxl")
+
+
+def test_mininet_has_the_counts_of_its_paper() -> None:
+    # Javed et al., as Keras counts: 36,657 trained, 1,028 moving means and variances, 37,685 in all.
+    net = networks.build("mininet")
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    statistics = sum(2 * norm.num_features for norm in norms)
+    assert (parameters(net), statistics) == (36_657, 1_028)
+    assert parameters(networks.build("mininet", channels=3)) == 36_657 + 144
+
+
+def test_mininet_keeps_the_size_and_learns() -> None:
+    torch.manual_seed(1)
+    net = networks.build("mininet", classes=2)
+    x = torch.randn(2, 1, 28, 20)
+    target = torch.stack([x[:, 0] > 0, x[:, 0] < 0], dim=1).float()
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(30):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(net(x), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert net(x).shape == (2, 2, 28, 20)
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(
+        bool(values.grad.abs().sum() > 0) for values in net.parameters() if values.grad is not None and values.ndim > 1
+    )
+    with pytest.raises(ValueError, match="multiples of 4"):
+        net(torch.zeros(1, 1, 30, 20))
