@@ -20,6 +20,7 @@ from typing import Any
 from torch import nn
 
 from models.training.cmunext import CMUNeXt
+from models.training.detector_net import Detector
 from models.training.mininet import MiniNet
 
 CMUNEXT: dict[str, dict[str, Any]] = {
@@ -45,6 +46,7 @@ def _cmunext(preset: dict[str, Any]) -> Callable[..., nn.Module]:
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{name: _cmunext(preset) for name, preset in CMUNEXT.items()},
     "mininet": MiniNet,
+    "detector": Detector,
 }
 
 
@@ -56,9 +58,10 @@ def names() -> tuple[str, ...]:
 def build(name: str, **arguments: Any) -> nn.Module:
     """Make the net called ``name``, with fresh weights.
 
-    Every net takes ``channels`` (of its input, 1 where nothing is said) and ``classes``, and gives logits; the
-    other arguments, `dims` and `stride` of a CMUNeXt for instance, go to the net and replace those of the preset.
-    Segmenting nets map (n, channels, rows, columns) to (n, classes, rows, columns), classifying ones to (n, classes).
+    Every net takes ``channels`` (of its input, 1 where nothing is said) and, the detector apart, ``classes``, and gives
+    logits; the other arguments, `dims` and `stride` of a CMUNeXt for instance, go to the net and replace those of the
+    preset. Segmenting nets map (n, channels, rows, columns) to (n, classes, rows, columns), classifying ones to
+    (n, classes); what the detector gives is in `detector_net`.
     ValueError for a name there is not, TypeError for an argument that the net does not take.
     """
     if name not in BUILDERS:
