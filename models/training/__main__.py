@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-import tomlkit
-
-from models.training import card, lgg, recipe
-from models.training.evaluate import evaluate
-from models.training.export import export, write_manifest
+from models.training import recipe, task
 from models.training.train import Places, train
 
 MODELS = Path(__file__).resolve().parents[1]
@@ -24,40 +19,26 @@ def main() -> int:
     parser.add_argument("step", choices=STEPS, help="one step, or all of them")
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the folder with train/ and nifti/")
-    parser.add_argument("--run", type=Path, help="checkpoint, weights and log (default: runs/NAME)")
+    parser.add_argument("--fold", type=int, default=0, help="which fold is held out; the shipped weights are fold 0's")
+    parser.add_argument("--run", type=Path, help="checkpoint, weights and log (default: runs/NAME-FOLD)")
     parser.add_argument("--out", type=Path, help="the model folder (default: models/ID)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     chosen = recipe.read(arguments.recipe)
-    places = Places(arguments.run or Path("runs") / chosen.name)
+    work = task.create(chosen, arguments.data, arguments.fold)
+    places = Places(arguments.run or Path("runs") / f"{chosen.name}-{arguments.fold}")
     folder = arguments.out or MODELS / chosen.name
     steps = STEPS[1:] if arguments.step == "make" else (arguments.step,)
     if "train" in steps:
-        best = train(
-            chosen, arguments.data / "train", places.folder, resume=arguments.resume, threads=arguments.threads
-        )
-        say(f"validation Dice {best:.4f}")
+        best = train(chosen, work, places.folder, resume=arguments.resume, threads=arguments.threads)
+        say(f"best validation score {best:.4f}")
     if "export" in steps:
-        export(chosen, places.best, arguments.data / "train", folder)
+        work.export(places.best, folder)
         say(f"{folder} written")
     if "evaluate" in steps:
-        report(chosen, arguments.data, folder)
+        work.report(folder)
     return 0
-
-
-def report(chosen: recipe.Recipe, data: Path, folder: Path) -> None:
-    """Measure a model folder and write what was measured into its manifest and card."""
-    measured = evaluate(chosen, data, folder)
-    parts = lgg.split(lgg.names(data / "train" / chosen.bundle), chosen.seed)
-    counts = {name: len(getattr(parts, name)) for name in ("train", "validation", "test")}
-    parameters = sum(p.numel() for p in chosen.network().parameters())
-    table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
-    agreement = {case["name"]: round(case["dice"], 3) for case in measured["elsewhere"]}
-    table["results"] = {"parameters": parameters, "held_out": measured["held_out"], "consensus_dice": agreement}
-    write_manifest(folder, table)
-    card.write(folder, card.card(chosen, table, counts, measured))
-    say(json.dumps({name: measured[name] for name in ("held_out", "elsewhere")}, indent=1))
 
 
 def say(text: str) -> None:

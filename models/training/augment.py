@@ -21,7 +21,9 @@ def augmented(
     strength: float = 1.0,
     renormalise: bool = True,
 ) -> tuple[F32, F32]:
-    """Change one slice (rows, columns), normalised by ``rule``, and its mask; both come back ``size`` × ``size``.
+    """Change one slice, normalised by ``rule``, and its mask (rows, columns); both come back ``size`` × ``size``.
+
+    A slice with its neighbours has the shape (rows, columns, slices) and keeps it; the mask is the middle one's.
 
     ``strength`` is 1 for all that a scanner may do, less for slices that look more like the bundle's own. With
     ``renormalise`` a slice whose skull was taken away is normalised anew, as a volume without one would be.
@@ -44,7 +46,7 @@ def augmented(
 
 def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generator, strength: float) -> tuple[F32, F32]:
     """Turn, scale (pixels are 0.7 to 1.3 of their size), stretch, mirror and bend, then crop at random."""
-    rows, columns = image.shape
+    rows, columns = mask.shape
     angle = np.radians(rng.normal(0, 12 * strength))
     scale = np.exp(strength * rng.uniform(np.log(0.75), np.log(1.3)))
     stretch = np.exp(rng.normal(0, 0.05 * strength, 2)) / scale
@@ -62,7 +64,8 @@ def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generat
         source_x = source_x + cv2.resize(bend[0], (size, size), interpolation=cv2.INTER_CUBIC)
         source_y = source_y + cv2.resize(bend[1], (size, size), interpolation=cv2.INTER_CUBIC)
     maps = source_x.astype(np.float32), source_y.astype(np.float32)
-    moved = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
+    edge = (fill,) * 4
+    moved = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=edge)
     area = cv2.remap(mask.astype(np.float32), *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(moved, np.float32), (area >= 0.5).astype(np.float32)
 
@@ -70,18 +73,20 @@ def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generat
 def _stripped(image: F32, area: F32, fill: float, rng: np.random.Generator) -> tuple[F32, F32]:
     """Take scalp and skull away, roughly, as many preprocessed studies come."""
     # air lies below, and the head's median is 0
-    edges, _ = cv2.findContours((image > -0.45).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    head = np.zeros((image.shape[0] + 2, image.shape[1] + 2), np.uint8)
+    middle = image if image.ndim == 2 else image[..., image.shape[2] // 2]
+    edges, _ = cv2.findContours((middle > -0.45).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    head = np.zeros((area.shape[0] + 2, area.shape[1] + 2), np.uint8)
     if edges:
         cv2.drawContours(head, [max(edges, key=cv2.contourArea)], -1, 1, cv2.FILLED, offset=(1, 1))
     depth = cv2.distanceTransform(head, cv2.DIST_L2, 3)[1:-1, 1:-1]
     kept = depth > rng.uniform(9, 17)
-    return np.where(kept, image, np.float32(fill)), np.where(kept, area, np.float32(0))
+    everywhere = kept if image.ndim == 2 else kept[..., None]
+    return np.where(everywhere, image, np.float32(fill)), np.where(kept, area, np.float32(0))
 
 
 def _regreyed(image: F32, rng: np.random.Generator, strength: float) -> F32:
     """Another contrast: a random monotone curve, brightness, and the slow shading of a coil."""
-    rows, columns = image.shape
+    rows, columns = image.shape[:2]
     knots = np.linspace(-3, 6, 7)
     rises = np.exp(rng.normal(0, 0.35 * strength, len(knots) - 1))
     curve = np.concatenate([[0], np.cumsum(rises)])
@@ -90,4 +95,4 @@ def _regreyed(image: F32, rng: np.random.Generator, strength: float) -> F32:
     image = image * np.float32(np.exp(rng.normal(0, 0.2 * strength))) + np.float32(rng.normal(0, 0.2 * strength))
     bumps = rng.normal(0, 0.3 * strength, (3, 3)).astype(np.float32)
     shade = cv2.resize(bumps, (columns, rows), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(image + shade, np.float32)
+    return np.asarray(image + (shade if image.ndim == 2 else shade[..., None]), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,12 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from models.training import lgg
-from models.training.recipe import Recipe
 from models.training.score import dice, interval
 from overread.domain.geometry import Grid
 from overread.domain.study import Encoding, Identity, Stack
 from overread.domain.volume import Volume
-from overread.infer import manifest
-from overread.infer.backends import Chain
 from overread.infer.detector import OnnxDetector
 
-# The bundle gives no spacing; 240 mm over 256 pixels is the usual field of view of the collection.
-ASSUMED_MM = (5.0, 0.9, 0.9)
 CASES = ("glioma-fg6692-brats", "glioma-du7294-brats")
 
 
@@ -38,12 +32,19 @@ class Score:
     found_ml: float
 
 
-def volume_of(voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
-    """Voxels that come from no DICOM file, as a volume that the engine reads."""
+def volume_of(
+    voxels: NDArray[np.generic], affine: NDArray[np.float64], modality: str = "MR", role: str = "FLAIR"
+) -> Volume:
+    """Voxels (k, j, i) that come from no DICOM file, as a volume that the engine reads."""
     k, j, i = voxels.shape
-    nobody = Identity("", "", "", "", "", "", "", "", None, "", "MR", "")
-    stack = Stack("evaluation", nobody, Grid((k, j, i), affine), (), Encoding(j, i), role="FLAIR")
+    nobody = Identity("", "", "", "", "", "", "", "", None, "", modality, "")
+    stack = Stack("evaluation", nobody, Grid((k, j, i), affine), (), Encoding(j, i), role=role)
     return Volume(stack, voxels, np.ones(k), np.zeros(k))
+
+
+def spaced(spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+    """An affine without turning, spacings in the order k, j, i."""
+    return np.diag([*spacing_mm, 1.0])[[2, 1, 0, 3]]
 
 
 def scored(name: str, detector: OnnxDetector, volume: Volume, truth: NDArray[np.bool_]) -> Score:
@@ -61,16 +62,6 @@ def scored(name: str, detector: OnnxDetector, volume: Volume, truth: NDArray[np.
         float(truth.sum()) * voxel_ml,
         float(found.sum()) * voxel_ml,
     )
-
-
-def held_out(recipe: Recipe, data: Path, detector: OnnxDetector) -> list[Score]:
-    """The test patients of the bundle."""
-    patients = {patient.name: patient for patient in lgg.read(data / "train" / recipe.bundle)}
-    names = lgg.split(tuple(patients), recipe.seed).test
-    affine = np.diag([*ASSUMED_MM, 1.0])[[2, 1, 0, 3]]
-    return [
-        scored(name, detector, volume_of(patients[name].images, affine), patients[name].masks > 0) for name in names
-    ]
 
 
 def elsewhere(data: Path, detector: OnnxDetector) -> list[Score]:
@@ -108,15 +99,4 @@ def summary(scores: Sequence[Score]) -> dict[str, Any]:
         "sensitivity_mean": round(float(np.mean([s.sensitivity for s in scores])), 3),
         "precision_mean": round(float(np.mean([s.precision for s in scores])), 3),
         "below_half": sum(value < 0.5 for value in values),
-    }
-
-
-def evaluate(recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
-    """Measure a model folder. Everything that the manifest's `results` and the card say comes from here."""
-    detector = OnnxDetector(manifest.read(folder), Chain())
-    inside = held_out(recipe, data, detector)
-    return {
-        "held_out": summary(inside),
-        "elsewhere": [asdict(score) for score in elsewhere(data, detector)],
-        "table": [asdict(score) for score in inside],
     }

@@ -1,11 +1,11 @@
-"""From trained weights to a model folder: ONNX, the manifest, and a self-test made from the synthetic head."""
+"""From trained weights to a model folder: ONNX, the manifest and a self-test; no patient's image goes in."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
 import warnings
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,9 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.training import lgg
-from models.training.recipe import Recipe
-from models.training.score import best_threshold, probabilities
 from overread.dicom.demo import demo_truth, ensure_demo
 from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
@@ -31,7 +28,7 @@ PARITY = 1e-5
 
 
 class Probability(nn.Module):
-    """The net with its sigmoid, as it is shipped: input (n, 1, rows, columns), output the same shape in 0 … 1."""
+    """The net with its sigmoid, as it is shipped: input (n, channels, rows, columns), output (n, 1, rows, columns)."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -42,36 +39,39 @@ class Probability(nn.Module):
         return torch.sigmoid(cast("Tensor", self.net(image)))
 
 
-def export(recipe: Recipe, weights: Path, data: Path, folder: Path) -> None:
+def load(net: nn.Module, weights: Path) -> nn.Module:
+    """The net with the weights of a run, ready to be asked."""
+    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["net"])
+    return net.eval()
+
+
+def write_model(
+    folder: Path, manifest: Mapping[str, Any], model: nn.Module, tensor: NDArray[np.float32], outputs: Sequence[str]
+) -> None:
     """Write model.onnx, model.toml and selftest.npz. ValueError where ONNX Runtime and torch disagree.
 
-    The threshold is the one with the best Dice on the validation patients of the bundle in ``data``.
+    ``model`` maps one tensor to as many tensors as there are ``outputs``; ``tensor`` is the input of the self-test.
     """
-    net = recipe.network()
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["net"])
-    patients = {patient.name: patient for patient in lgg.read(data / recipe.bundle)}
-    watched = [patients[name] for name in lgg.split(tuple(patients), recipe.seed).validation]
-    chances = [probabilities(net, patient.normalised(recipe.intensity)) for patient in watched]
-    manifest = deepcopy(recipe.manifest)
-    (output,) = manifest["outputs"]
-    output["threshold"] = best_threshold(chances, [patient.masks for patient in watched])
-    model = Probability(net).eval()
     folder.mkdir(parents=True, exist_ok=True)
-    tensor = _synthetic_slice(manifest, folder)
     file = folder / "model.onnx"
-    to_onnx(model, tensor, file, manifest)
-    with torch.inference_mode():
-        expected = model(torch.from_numpy(tensor)).numpy()
-    worst = disagreement(file, tensor, expected)
-    if not worst <= PARITY:
-        raise ValueError(f"ONNX Runtime and torch differ by {worst:.2g}, {PARITY:g} allowed")
-    np.savez_compressed(folder / "selftest.npz", input=tensor, output=expected)
+    expected = write_graph(file, model, tensor, str(manifest["input"]), outputs)
+    np.savez_compressed(folder / "selftest.npz", allow_pickle=False, input=tensor, **expected)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     write_manifest(folder, {"schema": SCHEMA, **manifest, "sha256": sha256})
 
 
-def to_onnx(model: nn.Module, tensor: NDArray[np.float32], file: Path, manifest: dict[str, Any]) -> None:
-    """Trace a model; the number of slices in a batch stays free."""
+def write_graph(
+    file: Path, model: nn.Module, tensor: NDArray[np.float32], name: str, outputs: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Trace a model into an ONNX file and check it; returns what it gives for ``tensor``, by output.
+
+    The number of slices in a batch stays free. ValueError where ONNX Runtime and torch disagree.
+    """
+    model.eval()
+    with torch.inference_mode():
+        given = model(torch.from_numpy(tensor))
+    answers = given if isinstance(given, tuple) else (given,)
+    expected = {output: answer.numpy() for output, answer in zip(outputs, answers, strict=True)}
     with warnings.catch_warnings():
         # the newer exporter writes opset 18 at least, whose Resize not every reader of ONNX knows
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -81,19 +81,23 @@ def to_onnx(model: nn.Module, tensor: NDArray[np.float32], file: Path, manifest:
             model,
             (torch.from_numpy(tensor),),
             file,
-            input_names=[manifest["input"]],
-            output_names=[manifest["output"]],
-            dynamic_axes={manifest["input"]: {0: "n"}, manifest["output"]: {0: "n"}},
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_axes={each: {0: "n"} for each in (name, *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
+    worst = disagreement(file, tensor, expected)
+    if not worst <= PARITY:
+        raise ValueError(f"ONNX Runtime and torch differ by {worst:.2g}, {PARITY:g} allowed")
+    return expected
 
 
-def disagreement(file: Path, tensor: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """The greatest difference between what ONNX Runtime computes and what torch did."""
+def disagreement(file: Path, tensor: NDArray[np.float32], expected: Mapping[str, NDArray[np.float32]]) -> float:
+    """The greatest difference between what ONNX Runtime computes and what torch did, over all outputs."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (output,) = session.run(None, {session.get_inputs()[0].name: tensor})
-    return float(np.abs(np.asarray(output) - expected).max())
+    answers = session.run(list(expected), {session.get_inputs()[0].name: tensor})
+    return max(float(np.abs(np.asarray(a) - e).max()) for a, e in zip(answers, expected.values(), strict=True))
 
 
 def write_manifest(folder: Path, table: dict[str, Any]) -> None:
@@ -104,13 +108,17 @@ def write_manifest(folder: Path, table: dict[str, Any]) -> None:
     (folder / "model.toml").write_text(tomlkit.dumps(ordered), encoding="utf-8")
 
 
-def _synthetic_slice(manifest: dict[str, Any], folder: Path) -> NDArray[np.float32]:
-    """The FLAIR slice of the demo study with most tumour, prepared as the engine does it: (1, 1, rows, columns)."""
-    prepare = parse(folder, {"schema": SCHEMA, **manifest, "sha256": "0" * 64}).prepare  # there are no weights yet
+def demo_tensor(manifest: Mapping[str, Any], role: str) -> NDArray[np.float32]:
+    """The slice of the demo head with most tumour, as the engine gives it to the model: (1, channels, rows, columns).
+
+    ``role`` says in which sequence: T1, T1C, T2 or FLAIR.
+    """
     with tempfile.TemporaryDirectory() as scratch:
+        # there are no weights yet, so no digest of them
+        prepare = parse(Path(scratch), {"schema": SCHEMA, **manifest, "sha256": "0" * 64}).prepare
         study = ensure_demo(Path(scratch))
         catalogue = scanned((study,), Path(scratch) / "scan")
-        volume = loaded(next(stack for stack in catalogue.stacks if stack.role == "FLAIR"))
+        volume = loaded(next(stack for stack in catalogue.stacks if stack.role == role))
     truth, _ = demo_truth()
     tensor = Slicer.of(volume, prepare).tensor(int(truth.sum(axis=(1, 2)).argmax()))
     return tensor.astype(np.float16).astype(np.float32)  # rounded, so that the file is smaller; exact from here on

@@ -78,8 +78,13 @@ class Split:
     test: tuple[str, ...]
 
 
-def split(names: Sequence[str], seed: int) -> Split:
-    """70 % to train, 10 % to validate, 20 % to test, by patient; the same for the same names and seed."""
+def split(names: Sequence[str], seed: int, fold: int = 0) -> Split:
+    """70 % to train, 10 % to validate, 20 % to test, by patient; the same for the same names and seed.
+
+    The test parts of the folds 0 to 4 hold everybody once.
+    """
     order = [sorted(names)[at] for at in np.random.default_rng(seed).permutation(len(names))]
-    test, validation = round(0.2 * len(order)), round(0.1 * len(order))
-    return Split(tuple(order[test + validation :]), tuple(order[test : test + validation]), tuple(order[:test]))
+    start, end = round(0.2 * fold * len(order)), round(0.2 * (fold + 1) * len(order))
+    test, rest = order[start:end], order[end:] + order[:start]
+    validation = round(0.1 * len(order))
+    return Split(tuple(rest[validation:]), tuple(rest[:validation]), tuple(test))

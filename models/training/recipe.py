@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.training.cmunext import CMUNeXt
 from overread.imaging.intensity import IntensityRule
 
 
@@ -15,41 +15,48 @@ from overread.imaging.intensity import IntensityRule
 class Phase:
     """A part of the training: half a cosine of the learning rate, from `rate` down to 1 % of it.
 
-    `strength` says how much is done to the slices (see `augment`); with `renormalise` those whose skull was taken away
-    get the grey values that the engine gives to a volume without one.
+    It starts from the averaged weights of the phase before with a fresh optimiser. `settings` is everything else that
+    the recipe says of the phase, for the task to read.
     """
 
     epochs: int
     rate: float
-    strength: float
-    renormalise: bool
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `train` reads. `crop` is in pixels; `warmup` counts epochs of the first phase."""
+    """What `train` reads: `warmup` counts epochs of each phase; `average` is the decay of the averaged weights.
+
+    `task` names a module of `models.training.tasks`; `network` are the words for the net, `data` for the batches, both
+    read by the task. With `patience` above 0 a phase ends after so many validations without a better score.
+    """
 
     name: str
+    task: str
     bundle: str
     seed: int
-    dims: tuple[int, ...]
-    depths: tuple[int, ...]
-    kernels: tuple[int, ...]
-    stride: int
+    folds: int
+    network: Mapping[str, Any]
+    data: Mapping[str, Any]
     phases: tuple[Phase, ...]
-    warmup: int
+    warmup: float
     batch: int
     decay: float
     average: float
-    crop: int
-    tumour_free: float
-    intensity: IntensityRule
-    manifest: dict[str, Any]
+    validate_every: int
+    patience: int
+    manifest: Mapping[str, Any]
 
     @property
     def epochs(self) -> int:
         """All phases together."""
         return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def intensity(self) -> IntensityRule:
+        """The grey values that the engine will give to the model."""
+        return rule_of(self.manifest["prepare"]["intensity"])
 
     def phase(self, epoch: float) -> tuple[Phase, int]:
         """The phase that an epoch belongs to, and the epoch in which that began."""
@@ -60,35 +67,44 @@ class Recipe:
             start += phase.epochs
         return self.phases[-1], start
 
-    def network(self) -> CMUNeXt:
-        """The net, with fresh weights."""
-        return CMUNeXt(self.dims, self.depths, self.kernels, stride=self.stride)
+
+def rule_of(table: Mapping[str, Any]) -> IntensityRule:
+    """The intensity rule of a manifest's table."""
+    low, high = table["clip"]
+    return IntensityRule(
+        table["rule"], (float(low), float(high)), float(table.get("low", 0.0)), float(table.get("high", 1.0))
+    )
+
+
+def of(table: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from its parsed table. KeyError or ValueError where it is not one."""
+    train, manifest = table["train"], table["manifest"]
+    return Recipe(
+        name=str(manifest["id"]),
+        task=str(table["task"]),
+        bundle=str(table["bundle"]),
+        seed=int(table["seed"]),
+        folds=int(table.get("folds", 5)),
+        network=table["network"],
+        data=table.get("data", {}),
+        phases=tuple(
+            Phase(
+                int(entry["epochs"]),
+                float(entry["rate"]),
+                {key: value for key, value in entry.items() if key not in ("epochs", "rate")},
+            )
+            for entry in train["phase"]
+        ),
+        warmup=float(train["warmup"]),
+        batch=int(train["batch"]),
+        decay=float(train["decay"]),
+        average=float(train["average"]),
+        validate_every=int(train.get("validate_every", 3)),
+        patience=int(train.get("patience", 0)),
+        manifest=manifest,
+    )
 
 
 def read(path: Path) -> Recipe:
     """Read a recipe. KeyError or ValueError where it is not one."""
-    table = tomllib.loads(path.read_text("utf-8"))
-    net, train, manifest = table["network"], table["train"], table["manifest"]
-    intensity = manifest["prepare"]["intensity"]
-    low, high = intensity["clip"]
-    return Recipe(
-        name=manifest["id"],
-        bundle=table["bundle"],
-        seed=int(table["seed"]),
-        dims=tuple(net["dims"]),
-        depths=tuple(net["depths"]),
-        kernels=tuple(net["kernels"]),
-        stride=int(net["stride"]),
-        phases=tuple(
-            Phase(int(p["epochs"]), float(p["rate"]), float(p["strength"]), bool(p["renormalise"]))
-            for p in train["phase"]
-        ),
-        warmup=int(train["warmup"]),
-        batch=int(train["batch"]),
-        decay=float(train["decay"]),
-        average=float(train["average"]),
-        crop=int(train["crop"]),
-        tumour_free=float(train["tumour_free"]),
-        intensity=IntensityRule(intensity["rule"], (float(low), float(high))),
-        manifest=manifest,
-    )
+    return of(tomllib.loads(path.read_text("utf-8")))

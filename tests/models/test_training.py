@@ -16,36 +16,36 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training import export, lgg, recipe, train
+from models.training import export, lgg, recipe, task, train
 from models.training.augment import augmented
 from models.training.cmunext import CMUNeXt
 from models.training.score import best_threshold, dice, interval
+from models.training.tasks import glioma
 
 RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_flair.toml"
 
 
 RULE = recipe.read(RECIPE).intensity
-TWICE = (recipe.Phase(1, 4e-3, 1.0, renormalise=False), recipe.Phase(1, 1e-3, 0.5, renormalise=True))
+TWICE = tuple(
+    recipe.Phase(1, rate, {"strength": strength, "renormalise": strength < 1})
+    for rate, strength in ((4e-3, 1.0), (1e-3, 0.5))
+)
 
 
 def small(**changes: object) -> recipe.Recipe:
     """The shipped recipe, made small enough to run in seconds."""
-    tiny = {
-        "dims": (4, 4, 4, 4, 4),
-        "depths": (1,) * 5,
-        "kernels": (3,) * 5,
-        "crop": 64,
-        "batch": 4,
-        "phases": TWICE,
-    }
-    return replace(recipe.read(RECIPE), **{**tiny, **changes})  # type: ignore[arg-type]
+    shipped = recipe.read(RECIPE)
+    network = {"dims": (4,) * 5, "depths": (1,) * 5, "kernels": (3,) * 5, "stride": 2}
+    tiny = {"network": network, "data": {"crop": 64, "tumour_free": 0.5, "level": 0.5}, "batch": 4, "phases": TWICE}
+    return replace(shipped, **{**tiny, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """Eight made-up patients with four slices each, in the bundle's layout; a bright square is what is to be found."""
     rng = np.random.default_rng(3)
-    with zipfile.ZipFile(tmp_path / "lgg-flair.zip", "w") as archive:
+    (tmp_path / "train").mkdir()
+    with zipfile.ZipFile(tmp_path / "train" / "lgg-flair.zip", "w") as archive:
         table = io.StringIO()
         rows = csv.DictWriter(table, ["id", "split_group", "image", "mask"])
         rows.writeheader()
@@ -76,25 +76,28 @@ def test_cmunext_s_is_as_large_as_the_paper_says() -> None:
 
 
 def test_the_shipped_net_keeps_its_promises() -> None:
-    net = recipe.read(RECIPE).network().eval()
+    net = task.create(recipe.read(RECIPE), Path()).network().eval()
     assert sum(p.numel() for p in net.parameters()) <= 500_000
     with torch.inference_mode():
-        assert net(torch.zeros(2, 1, 64, 96)).shape == (2, 1, 64, 96)
+        assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
     with pytest.raises(ValueError, match="multiples of 32"):
-        net(torch.zeros(1, 1, 50, 64))
+        net(torch.zeros(1, 3, 50, 64))
 
 
 @given(st.sets(st.text(min_size=1, max_size=4), min_size=5, max_size=40), st.integers(0, 99))
 def test_a_split_parts_people_and_stays_the_same(names: set[str], seed: int) -> None:
-    parts = lgg.split(tuple(names), seed)
-    every = [*parts.train, *parts.validation, *parts.test]
-    assert sorted(every) == sorted(names)
-    assert parts == lgg.split(tuple(sorted(names, reverse=True)), seed)
+    folds = [lgg.split(tuple(names), seed, fold) for fold in range(5)]
+    for parts in folds:
+        assert sorted([*parts.train, *parts.validation, *parts.test]) == sorted(names)
+    assert sorted(name for parts in folds for name in parts.test) == sorted(names)
+    assert folds[0] == lgg.split(tuple(sorted(names, reverse=True)), seed)
 
 
 def test_the_bundle_is_read_patient_by_patient(bundle: Path) -> None:
-    patients = lgg.read(bundle / "lgg-flair.zip")
-    assert [p.name for p in patients] == list(lgg.names(bundle / "lgg-flair.zip")) == [f"P{n}" for n in range(8)]
+    patients = lgg.read(bundle / "train" / "lgg-flair.zip")
+    assert (
+        [p.name for p in patients] == list(lgg.names(bundle / "train" / "lgg-flair.zip")) == [f"P{n}" for n in range(8)]
+    )
     assert all(p.images.shape == p.masks.shape == (4, 96, 96) for p in patients)
     assert all(p.masks.any(axis=(1, 2)).tolist() == [False, False, True, True] for p in patients)
     grey = patients[0].normalised(small().intensity)
@@ -124,23 +127,22 @@ def test_augmentation_keeps_mask_on_image_and_grey_in_range() -> None:
 
 
 def test_a_killed_run_ends_like_one_that_was_not(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = small(tumour_free=0.5)
+    plan = small()
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    train.train(plan, bundle, whole, resume=False, threads=1)
-    batches = train.Batches(plan, lgg.read(bundle / "lgg-flair.zip"))
-    assert len(list(batches.of(0))) == (16 + 8) // 4
+    train.train(plan, task.create(plan, bundle), whole, resume=False, threads=1)
+    assert len(list(task.create(plan, bundle).batches(0))) == (10 + 5) // 4
 
-    def killed(self: train.Batches, epoch: int) -> object:
+    def killed(self: glioma.Task, epoch: int) -> object:
         if epoch == 1:
             raise KeyboardInterrupt
         return untouched(self, epoch)
 
-    untouched = train.Batches.of
+    untouched = glioma.Task.batches
     with monkeypatch.context() as patch:
-        patch.setattr(train.Batches, "of", killed)
+        patch.setattr(glioma.Task, "batches", killed)
         with pytest.raises(KeyboardInterrupt):
-            train.train(plan, bundle, halves, resume=False, threads=1)
-    train.train(plan, bundle, halves, resume=True, threads=1)
+            train.train(plan, task.create(plan, bundle), halves, resume=False, threads=1)
+    train.train(plan, task.create(plan, bundle), halves, resume=True, threads=1)
     straight, mended = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (whole, halves))
     assert mended["epoch"] == 1
     assert all(torch.equal(value, mended["net"][name]) for name, value in straight["net"].items())
@@ -148,32 +150,42 @@ def test_a_killed_run_ends_like_one_that_was_not(bundle: Path, tmp_path: Path, m
 
 
 def test_rate_warms_up_and_cools_down_in_each_phase() -> None:
-    phases = (recipe.Phase(20, 1.0, 1.0, renormalise=False), recipe.Phase(10, 0.2, 0.5, renormalise=True))
+    phases = (recipe.Phase(20, 1.0, {}), recipe.Phase(10, 0.2, {}))
     plan = small(phases=phases, warmup=2)
     rates = [train.rate_at(plan, epoch) for epoch in np.linspace(0, 19.99, 50)]
     assert rates[0] < 0.1
     assert max(rates) == pytest.approx(1.0, abs=0.05)
     assert rates[-1] == pytest.approx(0.01, abs=1e-4)
     assert int(np.argmax(rates)) < 8
-    assert train.rate_at(plan, 20.0) == pytest.approx(0.2)
+    assert train.rate_at(plan, 20.0) == pytest.approx(0.01)
+    assert train.rate_at(plan, 22.0) == pytest.approx(0.2)
     assert train.rate_at(plan, 30.0) == pytest.approx(0.002)
     assert [plan.phase(epoch)[0] for epoch in (0, 19, 20, 29)] == [phases[0], phases[0], phases[1], phases[1]]
 
 
 def test_export_gives_what_torch_gives(bundle: Path, tmp_path: Path) -> None:
-    plan = small()
+    shipped = recipe.read(RECIPE)
+    flat = {key: value for key, value in shipped.manifest["prepare"].items() if key != "neighbours"}
+    plan = small(manifest={**shipped.manifest, "dimensions": "2d", "prepare": flat})
     torch.manual_seed(1)
-    net = plan.network()
+    made = task.create(plan, bundle)
     weights = tmp_path / "best.pt"
-    torch.save({"net": net.state_dict()}, weights)
-    export.export(plan, weights, bundle, tmp_path / "glioma-flair")
+    torch.save({"net": made.network().state_dict()}, weights)
+    made.export(weights, tmp_path / "glioma-flair")
     with np.load(tmp_path / "glioma-flair" / "selftest.npz") as kept:
-        tensor, expected = kept["input"], kept["output"]
+        tensor, expected = kept["input"], kept["probability"]
     session = onnxruntime.InferenceSession(tmp_path / "glioma-flair" / "model.onnx")
     both = np.concatenate([tensor, tensor[..., ::-1]])
     (output,) = session.run(None, {"image": both})
     assert np.abs(output[:1] - expected).max() <= export.PARITY
     assert output.shape[0] == 2
+
+
+def test_neighbours_lie_beside_their_slice() -> None:
+    slices = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    together = glioma.with_neighbours(slices, 1)
+    assert together.shape == (4, 3, 2, 2)
+    assert together[:, :, 0, 0].tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
 
 
 def test_dice_is_simpleitk_s() -> None:

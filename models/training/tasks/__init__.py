@@ -1,0 +1,1 @@
+"""One module a kind of model: its data, net, loss, export and measures."""
