@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.training.recipe import Recipe
+from models.training.report import sections
 
 CARD = """\
 # {name} ({id} {version})
@@ -122,5 +123,13 @@ def failures(table: list[dict[str, Any]]) -> str:
 
 
 def write(folder: Path, text: str) -> None:
-    """Put the card beside the weights."""
-    (folder / "CARD.md").write_text(text, encoding="utf-8")
+    """Put the card beside the weights, and under it the plots and the table of variants that lie in the folder."""
+    (folder / "CARD.md").write_text(text + sections(folder), encoding="utf-8")
+
+
+def refresh(folder: Path) -> None:
+    """Bring the plots and the table of variants of a card that is there up to date."""
+    text = (folder / "CARD.md").read_text("utf-8")
+    for heading in ("\n## Figures\n", "\n## Variants\n"):
+        text = text.split(heading)[0]
+    write(folder, text)
