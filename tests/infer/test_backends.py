@@ -12,8 +12,9 @@ import pytest
 
 from overread.domain.errors import Cancelled, UserError
 from overread.domain.ports import Cancel
-from overread.infer.backends import CHAIN, Candidate, Chain, OnnxBackend, SelfTest
+from overread.infer.backends import CHAIN, Candidate, Chain, OnnxBackend
 from overread.infer.manifest import ModelSpec, read
+from overread.infer.selftest import SelfTest
 from support.models import bright_model
 
 CPU = CHAIN[-1]
@@ -65,9 +66,9 @@ def test_the_tolerance_decides(bright: ModelSpec, off: float, passes: bool) -> N
         return output
 
     _reference(bright, moved)
-    verdict, backend = Chain().judged(bright, CPU)
+    verdict, backends = Chain().judged(bright, CPU)
     assert verdict.passed is passes
-    assert (backend is not None) is passes
+    assert len(backends) == passes
     if np.isnan(off):
         assert verdict.why.startswith("self-test missed")
     else:
@@ -86,8 +87,8 @@ def test_an_output_of_another_shape_does_not_serve(bright: ModelSpec) -> None:
     [('input = "image"', 'input = "picture"', "picture"), ('output = "probability"', 'output = "odds"', "odds")],
 )
 def test_a_link_that_fails_says_so_and_harms_nothing(bright: ModelSpec, old: str, new: str, why: str) -> None:
-    verdict, backend = Chain().judged(_manifest(bright, old, new), CPU)
-    assert (verdict.passed, backend) == (False, None)
+    verdict, backends = Chain().judged(_manifest(bright, old, new), CPU)
+    assert (verdict.passed, backends) == (False, ())
     assert why in verdict.why
     assert "\n" not in verdict.why
 
@@ -106,8 +107,8 @@ def test_weights_that_were_exchanged_after_the_manifest_was_read_do_not_serve(
     other = bright_model(tmp_path / "other", level=0.7)
     bright.weights.write_bytes((other / "model.onnx").read_bytes())
     bright.selftest.write_bytes((other / "selftest.npz").read_bytes())
-    verdict, backend = Chain().judged(bright, CPU)
-    assert backend is None
+    verdict, backends = Chain().judged(bright, CPU)
+    assert backends == ()
     assert verdict.why == "model.onnx is not the file whose sha256 the manifest gives"
 
 
@@ -144,7 +145,7 @@ def test_a_self_test_of_another_size_proves_nothing(
 def test_a_run_is_terminated_while_it_runs(tmp_path: Path) -> None:
     """Eighty 31×31 convolutions take seconds; the run is called off from another thread after it has begun."""
     slow = read(bright_model(tmp_path, work=80))
-    backend = OnnxBackend(slow, CPU)
+    backend = OnnxBackend(slow.graph, CPU)
     begun = threading.Event()
     outcome: list[object] = []
 
@@ -170,9 +171,11 @@ def test_a_run_is_terminated_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_what_was_called_off_before_does_not_run_and_the_backend_serves_on(bright: ModelSpec) -> None:
-    backend, cancel = OnnxBackend(bright, CPU), Cancel()
+    backend, cancel = OnnxBackend(bright.graph, CPU), Cancel()
     cancel.cancel()
-    test = SelfTest(bright)
+    (probe,) = SelfTest(bright).probes
     with pytest.raises(Cancelled):
-        backend.run(test.input, cancel)
-    np.testing.assert_array_equal(backend.run(test.input, Cancel()), test.output)
+        backend.run(probe.input, cancel)
+    answer = backend.run(probe.input, Cancel())
+    assert answer.keys() == probe.outputs.keys() == {"probability"}
+    np.testing.assert_array_equal(answer["probability"], probe.outputs["probability"])

@@ -294,11 +294,11 @@ class Moody:
         self.error: Exception | None = error
         self.calls = 0
 
-    def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> NDArray[np.float32]:
+    def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
         self.calls += 1
         if self.error is not None:
             raise self.error
-        return np.asarray(tensor > 1.0, np.float32)
+        return {"probability": np.asarray(tensor > 1.0, np.float32)}
 
 
 class OneLink(Chain):

@@ -185,6 +185,20 @@ class PlaneAxes:
         at[self.across] = columns - 1 - column if self.flip_across else column
         return at
 
+    def to_box(self, start: Index, stop: Index, shape: Index) -> tuple[Index, Index]:
+        """First voxel and end (k, j, i) of a box whose start and end are given as slice, row and column of pictures."""
+        first, end = np.empty(3, np.intp), np.empty(3, np.intp)
+        flips = (False, self.flip_down, self.flip_across)
+        for axis, a, b, flip in zip((self.through, self.down, self.across), start, stop, flips, strict=True):
+            first[axis], end[axis] = (shape[axis] - b, shape[axis] - a) if flip else (a, b)
+        (k0, j0, i0), (k1, j1, i1) = first.tolist(), end.tolist()
+        return (k0, j0, i0), (k1, j1, i1)
+
+    def to_voxels(self, pictures: NDArray[Any]) -> NDArray[Any]:
+        """Pieces of pictures, shape (slices, rows, columns), as the grid has them, shape (k, j, i); a view."""
+        turned = pictures[:, :: -1 if self.flip_down else 1, :: -1 if self.flip_across else 1]
+        return np.moveaxis(turned, (0, 1, 2), (self.through, self.down, self.across))
+
 
 def body_axes(grid: Grid) -> Index:
     """The array axes that lie nearest to L, P and S: each used once, the sum of cosines greatest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -63,8 +63,11 @@ class Backend(Protocol):
     def precision(self) -> str:
         """The number format that it computes in: "fp32", "fp16"."""
 
-    def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> NDArray[np.float32]:
-        """The model's output for an input (n, channels, rows, columns). Cancelled where the work was called off."""
+    def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> Mapping[str, NDArray[np.float32]]:
+        """The network's outputs by name for an input (n, channels, rows, columns), each with n first.
+
+        Cancelled where the work was called off.
+        """
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ from overread.domain.finding import Mask
 from overread.domain.geometry import Grid
 
 
-def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float) -> Iterator[Mask]:
-    """The connected parts (26 neighbours) of a (k, j, i) mask that are not smaller than the limit, largest first."""
+def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float, keep: float = 0.0) -> Iterator[Mask]:
+    """The connected parts (26 neighbours) of a (k, j, i) mask, largest first.
+
+    Parts smaller than the limit, or than the fraction `keep` of the largest, are left out.
+    """
     if not voxels.any():
         return
     image = sitk.GetImageFromArray(voxels.astype(np.uint8))
@@ -22,6 +25,7 @@ def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float) -> I
     shapes.Execute(labels)
     array = sitk.GetArrayViewFromImage(labels)
     least = min_volume_ml * 1000 / grid.voxel_mm3
+    least = max(least, keep * max(map(shapes.GetNumberOfPixels, shapes.GetLabels())))
     for label in shapes.GetLabels():
         if shapes.GetNumberOfPixels(label) < least:
             return

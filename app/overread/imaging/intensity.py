@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+RULES = ("window", "median-spread", "percentile")
+
 
 @dataclass(frozen=True)
 class IntensityRule:
     """What a model's `model.toml` says about grey values.
 
     `median-spread`: the head (voxels above the mean of the volume) has its median at 0 and the distance between its
-    10th and 90th percentile at 1. `window`: real values `low` … `high` become 0 … 1.
+    10th and 90th percentile at 1. `window`: real values `low` … `high` become 0 … 1. `percentile`: the values at the
+    percentiles `low` and `high` of the image, or of the volume, become 0 and 1.
     Results are clipped to `clip`.
     """
 
@@ -38,12 +41,15 @@ class Normaliser:
 
 
 def normaliser(rule: IntensityRule, real: NDArray[np.floating] | NDArray[np.integer]) -> Normaliser:
-    """Measure a volume, or an even sample of it (real values up to a linear map, any shape)."""
+    """Measure an image, a volume or an even sample of it (real values up to a linear map, any shape)."""
     if rule.rule == "window":
         return Normaliser(rule.low, rule.high - rule.low, rule.clip)
-    if rule.rule != "median-spread":
+    if rule.rule not in RULES:
         raise ValueError(f"unknown intensity rule {rule.rule!r}")
     sample = real.reshape(-1).astype(np.float64)
+    if rule.rule == "percentile":
+        low, high = np.percentile(sample, (rule.low, rule.high))
+        return Normaliser(float(low), float(max(high - low, 1e-6)), rule.clip)
     body = sample[sample > sample.mean()]
     if body.size == 0:
         return Normaliser(float(sample.mean()), 1.0, rule.clip)

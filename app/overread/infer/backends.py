@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.errors import Cancelled, UserError
 from overread.domain.ports import Backend, Cancel
-from overread.infer.manifest import ModelSpec
+from overread.infer.manifest import Graph, ModelSpec
 from overread.infer.runtime import trouble
+from overread.infer.selftest import SelfTest
 
 F32 = NDArray[np.float32]
 
@@ -55,10 +54,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Served:
-    """The backend that serves, and what was found about every link of the chain up to it."""
+    """The backend that serves, and what was found about every link of the chain up to it.
+
+    `contour` runs the second network of a model that has one.
+    """
 
     backend: Backend
     verdicts: tuple[Verdict, ...]
+    contour: Backend | None = None
 
     @property
     def why(self) -> str:
@@ -67,9 +70,9 @@ class Served:
 
 
 class OnnxBackend:
-    """A model in ONNX Runtime, with the provider that really serves."""
+    """A network in ONNX Runtime, with the provider that really serves."""
 
-    def __init__(self, spec: ModelSpec, candidate: Candidate) -> None:
+    def __init__(self, graph: Graph, candidate: Candidate) -> None:
         """Load the weights. RuntimeError where the provider does not come up."""
         import onnxruntime  # a slow import, wanted on the worker thread and not at start-up
 
@@ -84,9 +87,9 @@ class OnnxBackend:
                 import tensorrt  # noqa: F401  its wheel loads libnvinfer, which is not on the loader's path either
         self._runtime: Any = onnxruntime
         self._candidate = candidate
-        self._spec = spec
+        self._graph = graph
         self._session = onnxruntime.InferenceSession(
-            spec.onnx(), options, providers=[(candidate.provider, dict(candidate.options))]
+            graph.onnx(), options, providers=[(candidate.provider, dict(candidate.options))]
         )
         if self._session.get_providers()[0] != candidate.provider:
             raise RuntimeError("the provider did not start (driver or libraries missing)")
@@ -101,57 +104,41 @@ class OnnxBackend:
         """The number format asked for."""
         return self._candidate.precision
 
-    def run(self, tensor: F32, cancel: Cancel) -> F32:
+    def run(self, tensor: F32, cancel: Cancel) -> Mapping[str, F32]:
         """Run once; ends early with Cancelled when called off."""
         options = self._runtime.RunOptions()
 
         def terminate() -> None:
             options.terminate = True
 
+        names = self._graph.outputs
         forget = cancel.on_cancel(terminate)
         try:
-            (output,) = self._session.run([self._spec.output_name], {self._spec.input_name: tensor}, options)
+            outputs = self._session.run(list(names), {self._graph.input: tensor}, options)
         except Exception as error:
             if cancel.cancelled:
                 raise Cancelled from error
             raise
         finally:
             forget()
-        return np.asarray(output, dtype=np.float32)
+        return {name: np.asarray(output, dtype=np.float32) for name, output in zip(names, outputs, strict=True)}
 
 
-class SelfTest:
-    """A model's small input with its reference output."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        """UserError where the file is missing or damaged."""
-        self._spec = spec
-        try:
-            with spec.selftest.open("rb") as file, np.load(file) as stored:
-                self.input, self.output = stored["input"], stored["output"]
-            fits = self.input.shape[2:] == spec.prepare.size and self.output.shape[1] >= len(spec.outputs)
-            if not fits or not len(self.input):
-                raise ValueError("the self-test is not of the size that the manifest gives")
-        except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
-            raise UserError(
-                f"The self-test of {spec.id} cannot be read.", "Install the model again: nothing runs unverified."
-            ) from error
-
-    def verdict(self, candidate: Candidate, backend: Backend) -> Verdict:
-        """Run the self-test on a backend."""
-        tolerance = self._spec.tolerance.get(candidate.precision)
-        if tolerance is None:
-            return Verdict(candidate, False, f"the model gives no tolerance for {candidate.precision}")
-        backend.run(self.input, Cancel())
+def _verdict(spec: ModelSpec, test: SelfTest, candidate: Candidate, backends: Sequence[Backend]) -> Verdict:
+    """Run the self-test of each network on what would run it."""
+    tolerance = spec.tolerance.get(candidate.precision)
+    if tolerance is None:
+        return Verdict(candidate, False, f"the model gives no tolerance for {candidate.precision}")
+    error, took = 0.0, 0.0
+    for probe, backend in zip(test.probes, backends, strict=True):
+        backend.run(probe.input, Cancel())
         started = time.perf_counter()
-        output = backend.run(self.input, Cancel())
-        took = (time.perf_counter() - started) * 1000 / len(self.input)
-        error = float(np.abs(output - self.output).max()) if output.shape == self.output.shape else float("inf")
-        if not error <= tolerance:
-            return Verdict(
-                candidate, False, f"self-test missed: off by {error:.2g}, {tolerance:g} allowed", error, took
-            )
-        return Verdict(candidate, True, "", error, took)
+        outputs = backend.run(probe.input, Cancel())
+        took += (time.perf_counter() - started) * 1000 / len(probe.input)
+        error = float(np.maximum(error, probe.error(outputs, tolerance)))  # not a number where one of them is
+    if not error <= tolerance:
+        return Verdict(candidate, False, f"self-test missed: off by {error:.2g}, {tolerance:g} allowed", error, took)
+    return Verdict(candidate, True, "", error, took)
 
 
 class Chain:
@@ -169,26 +156,26 @@ class Chain:
             raise (trouble() or UserError("ONNX Runtime cannot be imported.", "Install it again.")) from error
         return frozenset(onnxruntime.get_available_providers())
 
-    def judged(self, spec: ModelSpec, candidate: Candidate) -> tuple[Verdict, Backend | None]:
-        """Start one link and test it."""
+    def judged(self, spec: ModelSpec, candidate: Candidate) -> tuple[Verdict, tuple[Backend, ...]]:
+        """Start one link and test it; what runs each of the model's networks, nothing where that did not pass."""
         if candidate.provider not in self.built_in:
-            return Verdict(candidate, False, "not part of the installed ONNX Runtime"), None
+            return Verdict(candidate, False, "not part of the installed ONNX Runtime"), ()
         test = SelfTest(spec)
         try:
-            backend = OnnxBackend(spec, candidate)
-            verdict = test.verdict(candidate, backend)
+            backends = tuple(OnnxBackend(graph, candidate) for graph in spec.graphs)
+            verdict = _verdict(spec, test, candidate, backends)
         except Exception as error:  # noqa: BLE001  a provider may fail with anything; the next link then serves
-            return Verdict(candidate, False, str(error).splitlines()[0] if str(error) else type(error).__name__), None
-        return verdict, backend if verdict.passed else None
+            return Verdict(candidate, False, str(error).splitlines()[0] if str(error) else type(error).__name__), ()
+        return verdict, backends if verdict.passed else ()
 
     def serve(self, spec: ModelSpec) -> Served:
         """The first link that passes. UserError where none does."""
         verdicts: list[Verdict] = []
         for candidate in self._candidates:
-            verdict, backend = self.judged(spec, candidate)
+            verdict, backends = self.judged(spec, candidate)
             verdicts.append(verdict)
-            if backend is not None:
-                return Served(backend, tuple(verdicts))
+            if backends:
+                return Served(backends[0], tuple(verdicts), *backends[1:])
         reasons = "; ".join(f"{v.candidate.name} {v.candidate.precision}: {v.why}" for v in verdicts)
         raise UserError(
             f"{spec.name} cannot run on this machine ({reasons}).", "“overread doctor” says what is missing."

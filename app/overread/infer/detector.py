@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.errors import Cancelled, UserError
-from overread.domain.ports import Proposal
+from overread.domain.ports import Cancel, Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
-from overread.imaging.components import components
 from overread.infer.backends import Chain, Served
+from overread.infer.classify import Classification
+from overread.infer.detect import Detection, Outliner
 from overread.infer.gate import refusal
-from overread.infer.manifest import ModelSpec, Output
-from overread.infer.results import Patch, SliceResult, Timing
+from overread.infer.manifest import ModelSpec
+from overread.infer.results import SliceResult, Timing
 from overread.infer.scheduler import SliceQueue
+from overread.infer.segment import Segmentation
 from overread.infer.slices import Slicer
 
 
-def _patch(probability: NDArray[np.float32], output: Output) -> Patch | None:
-    mask = probability >= output.threshold
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
-        return None
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    score = np.rint(probability[box] * 255).clip(0, 255).astype(np.uint8)
-    return Patch((box[0].start, box[1].start), mask[box].copy(), score)
+class Task(Protocol):
+    """What is done with a network's answers."""
+
+    def answer(self, index: int, outputs: Mapping[str, NDArray[np.float32]], cancel: Cancel) -> SliceResult:
+        """What the outputs, each with one slice first, say about slice `index`."""
+
+    def proposals(self, results: Mapping[int, SliceResult]) -> list[Proposal]:
+        """Everything the slices show, taken together."""
+
+
+def _task(spec: ModelSpec, served: Served, slicer: Slicer) -> Task:
+    if spec.explain is not None:
+        return Classification(spec, slicer, spec.explain)
+    if spec.merge is None:
+        return Segmentation(spec, slicer)
+    outliner = None
+    if spec.contour is not None and served.contour is not None:
+        spacing, axes = slicer.volume.grid.spacing, slicer.axes
+        outliner = Outliner(spec.contour, served.contour, (spacing[axes.down], spacing[axes.across]))
+    return Detection(spec, slicer, spec.merge, outliner)
 
 
 class ModelRun:
@@ -38,6 +54,7 @@ class ModelRun:
         """Measures the volume's grey values, so every slice has to be there."""
         self.spec, self.served = spec, served
         self.slicer = Slicer.of(volume, spec.prepare)
+        self._task = _task(spec, served, self.slicer)
 
     @property
     def count(self) -> int:
@@ -53,44 +70,26 @@ class ModelRun:
                 start = time.perf_counter()
                 tensor = self.slicer.tensor(index)
                 ready = time.perf_counter()
-                output = self.served.backend.run(tensor, cancel)[0]
-                if not np.isfinite(output).all():  # nothing is above a threshold then: it would look like a clean slice
+                outputs = self.served.backend.run(tensor, cancel)
+                # Nothing is above a threshold then: it would look like a clean slice.
+                if not all(np.isfinite(output).all() for output in outputs.values()):
                     raise UserError(
                         f"{self.spec.name} gave no numbers for slice {index + 1}, so nothing was read.",
                         "Run “overread models check”.",
                     )
                 ran = time.perf_counter()
-                maps = (self.slicer.where.onto_slice(output[o.channel]) for o in self.spec.outputs)
-                patches = tuple(_patch(p, o) for p, o in zip(maps, self.spec.outputs, strict=True))
+                answer = self._task.answer(index, outputs, cancel)
                 end = time.perf_counter()
                 done = True
             except Cancelled:
                 continue
             finally:
                 queue.finish(index, done=done)
-            timing = Timing((ready - start) * 1e3, (ran - ready) * 1e3, (end - ran) * 1e3)
-            yield SliceResult(index, patches, timing)
+            yield replace(answer, timing=Timing((ready - start) * 1e3, (ran - ready) * 1e3, (end - ran) * 1e3))
 
     def proposals(self, results: Mapping[int, SliceResult]) -> list[Proposal]:
-        """Everything the slices show, taken together: one proposal for each connected part, largest first."""
-        grid, axes = self.slicer.volume.grid, self.slicer.axes
-        found: list[Proposal] = []
-        for at, output in enumerate(self.spec.outputs):
-            voxels = np.zeros(grid.shape, np.bool_)
-            score = np.zeros(grid.shape, np.uint8)
-            for result in results.values():
-                patch = result.patches[at]
-                if patch is not None:
-                    (row, column), (rows, columns) = patch.start, patch.mask.shape
-                    box = slice(row, row + rows), slice(column, column + columns)
-                    axes.picture(voxels, result.index)[box] = patch.mask
-                    axes.picture(score, result.index)[box] = patch.score
-            for mask in components(voxels, grid, output.min_volume_ml):
-                mean = float(score[mask.box][mask.inner].mean()) / 255
-                found.append(
-                    Proposal(output.label, output.concept, output.category, mask, mean, output.anatomy, output.colour)
-                )
-        return found
+        """Everything the slices show, taken together."""
+        return self._task.proposals(results)
 
 
 class OnnxDetector:

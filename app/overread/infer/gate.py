@@ -8,7 +8,16 @@ from overread.domain.geometry import Plane, plane_axes
 from overread.domain.study import Stack
 from overread.infer.manifest import ModelSpec
 
-_MODALITIES = {"CT": "CT", "MR": "MR", "CR": "X-ray", "DX": "X-ray", "US": "ultrasound", "PT": "PET"}
+_MODALITIES = {
+    "CR": "X-ray",
+    "CT": "CT",
+    "DX": "X-ray",
+    "MG": "mammography",
+    "MR": "MR",
+    "OP": "eye photography",
+    "PT": "PET",
+    "US": "ultrasound",
+}
 # Positions are written with few digits: a limit is not missed by less than this, mm or degrees.
 _ROUNDING = 1e-3
 
@@ -22,7 +31,7 @@ def refusal(spec: ModelSpec, stack: Stack) -> str:
 def _reason(spec: ModelSpec, stack: Stack) -> str:
     gate, modality = spec.gate, stack.identity.modality
     if gate.modality and modality not in gate.modality:
-        wanted = " or ".join(_MODALITIES.get(name, name) for name in gate.modality)
+        wanted = " or ".join(dict.fromkeys(_MODALITIES.get(name, name) for name in gate.modality))
         return f"it is {_MODALITIES.get(modality, modality or 'of no modality')}, the model reads {wanted}"
     if gate.role and stack.role not in gate.role:
         wanted = " or ".join(gate.role)
@@ -30,9 +39,10 @@ def _reason(spec: ModelSpec, stack: Stack) -> str:
         return f"{seen}, the model reads {wanted}"
     if gate.body_part and stack.body_part and stack.body_part not in gate.body_part:
         return f"it shows {stack.body_part.lower()}, the model reads {' or '.join(gate.body_part).lower()}"
-    if stack.encoding.samples > 1 or stack.encoding.photometric == "PALETTE COLOR":
-        return "it is in colour"
-    if not stack.measurable:
+    colour = stack.encoding.samples > 1 or stack.encoding.photometric == "PALETTE COLOR"
+    if colour != (spec.prepare.channels == "rgb"):
+        return "it is in colour" if colour else "it is grey, the model reads colour"
+    if spec.asks_mm and not stack.measurable:
         text = next((p.text for p in stack.problems if not p.measurable), "It has no place in the patient.")
         return text[0].lower() + text[1:].rstrip(".")  # a problem's text is a sentence; here it is a part of one
     return _geometry(spec, stack)
@@ -43,8 +53,11 @@ def _geometry(spec: ModelSpec, stack: Stack) -> str:
     axes = plane_axes(grid, spec.prepare.plane)
     count = grid.shape[axes.through]
     if not gate.slices[0] <= count <= gate.slices[1]:
-        slices = f"{spec.prepare.plane.value} slice{'s' if count != 1 else ''}"
-        return f"it has {count} {slices}, the model wants {gate.slices[0]} to {gate.slices[1]}"
+        slices = f"{spec.prepare.plane.value} slice" if grid.oriented else "image"
+        wanted = f"{gate.slices[0]} to {gate.slices[1]}" if gate.slices[0] < gate.slices[1] else f"{gate.slices[0]}"
+        return f"it has {count} {slices}{'s' if count != 1 else ''}, the model wants {wanted}"
+    if not gate.asks_mm:
+        return ""
     for limits, axis, what in (
         (gate.in_plane_mm, axes.down, "pixels"),
         (gate.in_plane_mm, axes.across, "pixels"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +12,12 @@ from typing import Any
 from overread.domain.errors import UserError
 from overread.domain.finding import Code
 from overread.domain.geometry import Plane
-from overread.imaging.intensity import IntensityRule
+from overread.imaging.intensity import RULES, IntensityRule
+from overread.infer import fields
 
 SCHEMA = 1
+TASKS = ("segment", "detect", "classify")
+_ANYTHING = (0.0, 1e9)
 
 
 @dataclass(frozen=True)
@@ -31,34 +32,100 @@ class Gate:
     between_slices_mm: tuple[float, float]
     tilt_deg: float
 
+    @property
+    def asks_mm(self) -> bool:
+        """Whether it asks for distances or directions, which an image without a place in the patient has not."""
+        return self.in_plane_mm != _ANYTHING or self.between_slices_mm != _ANYTHING or self.tilt_deg < 90
+
 
 @dataclass(frozen=True)
-class Output:
-    """One thing that the model draws: the channel, its names, its colour and when a voxel counts."""
+class Named:
+    """What something is called: its label, its codes and its colour."""
 
-    channel: int
     label: str
     concept: Code
     category: Code
     anatomy: Code | None
     colour: str
+
+
+@dataclass(frozen=True)
+class Output(Named):
+    """One thing that the model draws, finds or tells: the channel, its names and when it counts.
+
+    A connected part that is smaller than `min_volume_ml`, or than the fraction `keep` of the largest, is dropped.
+    """
+
+    channel: int
     threshold: float
-    min_volume_ml: float
+    min_volume_ml: float = 0.0
+    keep: float = 0.0
 
 
 @dataclass(frozen=True)
 class Prepare:
-    """How slices are brought to the model: plane, spacing (down, across) in mm, size (rows, columns), grey values."""
+    """How slices are brought to the model.
+
+    `fit` lays them on a canvas of `size` (rows, columns): "spacing" centre on centre at `spacing_mm` (down, across),
+    "stretch" the whole image onto the whole canvas, "inside" the whole image as large as it fits, its aspect kept.
+    `neighbours` slices before and after are further channels. `channels` is "grey", or "rgb" with values 0 to 255.
+    """
 
     plane: Plane
-    spacing_mm: tuple[float, float]
+    spacing_mm: tuple[float, float] | None
     size: tuple[int, int]
     intensity: IntensityRule
+    fit: str = "spacing"
+    channels: str = "grey"
+    neighbours: int = 0
+
+
+@dataclass(frozen=True)
+class Explain:
+    """How a classification is explained: the method ("CAM") and the layer that it looks at."""
+
+    method: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Merge:
+    """When boxes of two slices are one thing: they overlap so much (IoU) and are at most so far apart."""
+
+    overlap: float
+    gap_mm: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX file with the names of its input and outputs."""
+
+    path: Path
+    sha256: str
+    input: str
+    outputs: tuple[str, ...]
+
+    def onnx(self) -> bytes:
+        """The file's bytes. ValueError where they are not the ones that the manifest speaks of."""
+        read = self.path.read_bytes()
+        if hashlib.sha256(read).hexdigest() != self.sha256:
+            raise ValueError(f"{self.path.name} is not the file whose sha256 the manifest gives")
+        return read
+
+
+@dataclass(frozen=True)
+class Contour:
+    """A second graph that outlines what lies in a box, on a crop of `size` (rows, columns) centred on the box."""
+
+    graph: Graph
+    size: tuple[int, int]
+    spacing_mm: tuple[float, float]
+    threshold: float
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model folder, read and checked."""
+    """A model folder, read and checked. `classes` are the columns of `class_output`, where a model has one."""
 
     folder: Path
     id: str
@@ -77,6 +144,34 @@ class ModelSpec:
     use: str
     licence: Mapping[str, str]
     results: Mapping[str, Any]
+    class_output: str = ""
+    classes: tuple[Named, ...] = ()
+    activation_output: str = ""
+    explain: Explain | None = None
+    merge: Merge | None = None
+    contour: Contour | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """The network itself."""
+        names = (self.output_name, self.class_output, self.activation_output)
+        return Graph(self.weights, self.sha256, self.input_name, tuple(name for name in names if name))
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """All networks of the folder."""
+        return (self.graph,) if self.contour is None else (self.graph, self.contour.graph)
+
+    @property
+    def asks_mm(self) -> bool:
+        """Whether the model needs to know how large things are and where slices lie."""
+        return (
+            self.prepare.fit == "spacing"
+            or self.prepare.neighbours > 0
+            or self.task == "detect"
+            or self.gate.asks_mm
+            or any(output.min_volume_ml > 0 for output in self.outputs)
+        )
 
     @property
     def weights(self) -> Path:
@@ -88,107 +183,118 @@ class ModelSpec:
         """A small input and the reference output."""
         return self.folder / "selftest.npz"
 
-    def onnx(self) -> bytes:
-        """The ONNX file's bytes. ValueError where they are not the ones that the manifest speaks of."""
-        read = self.weights.read_bytes()
-        if hashlib.sha256(read).hexdigest() != self.sha256:
-            raise ValueError("model.onnx is not the file whose sha256 the manifest gives")
-        return read
+    @property
+    def headline(self) -> str:
+        """What was measured, in a line: the `headline` of the results, or those of its tables; "" where none is."""
+        tables = (self.results, *(table for table in self.results.values() if isinstance(table, Mapping)))
+        lines = [str(table["headline"]) for table in tables if table.get("headline")]
+        return lines[0] if "headline" in self.results else "; ".join(lines)
 
 
-def _text(table: Mapping[str, Any], key: str) -> str:
-    value = table[key]
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"“{key}” is no text")
-    return value
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"“{what}” is no number")
-    return float(value)
-
-
-def _numbers(values: Any, what: str) -> tuple[float, float]:
-    if not isinstance(values, (list, tuple)) or len(values) != 2:
-        raise ValueError(f"“{what}” is not two numbers")
-    return _number(values[0], what), _number(values[1], what)
-
-
-def _sizes(values: Any, what: str) -> tuple[float, float]:
-    sizes = _numbers(values, what)
-    if min(sizes) <= 0:
-        raise ValueError(f"“{what}” is not above 0")
-    return sizes
-
-
-def _range(values: Any, what: str) -> tuple[float, float]:
-    low, high = _numbers(values, what)
-    if low >= high:
-        raise ValueError(f"“{what}” does not run from low to high")
-    return low, high
-
-
-def _names(values: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"“{what}” is no list of names")
-    return tuple(values)
-
-
-def _code(table: Mapping[str, Any], key: str) -> Code:
-    """A coded concept, written 52988006|SCT|Lesion in a manifest."""
-    parts = [part.strip() for part in _text(table, key).split("|")]
-    if len(parts) != 3 or not all(parts):
-        raise ValueError(f"“{key}” is no code: write value|scheme|meaning")
-    return Code(*parts)
+def _named(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "label": fields.text(entry, "label"),
+        "concept": fields.code(entry, "concept"),
+        "category": fields.code(entry, "category"),
+        "anatomy": fields.code(entry, "anatomy") if "anatomy" in entry else None,
+        "colour": fields.colour(entry, "colour"),
+    }
 
 
 def _output(channel: int, entry: Mapping[str, Any]) -> Output:
-    threshold, colour = _number(entry["threshold"], "threshold"), _text(entry, "colour")
-    if not 0 < threshold <= 1:
-        raise ValueError("“threshold” is not above 0 and at most 1")
-    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
-        raise ValueError("“colour” is not like #F5B83D")
+    keep = fields.number(entry.get("keep", 0.0), "keep")
+    if not 0 <= keep <= 1:
+        raise ValueError("“keep” is not between 0 and 1")
     return Output(
         channel=channel,
-        label=_text(entry, "label"),
-        concept=_code(entry, "concept"),
-        category=_code(entry, "category"),
-        anatomy=_code(entry, "anatomy") if "anatomy" in entry else None,
-        colour=colour,
-        threshold=threshold,
-        min_volume_ml=_number(entry.get("min_volume_ml", 0.0), "min_volume_ml"),
+        threshold=fields.fraction(entry["threshold"], "threshold"),
+        min_volume_ml=fields.number(entry.get("min_volume_ml", 0.0), "min_volume_ml"),
+        keep=keep,
+        **_named(entry),
     )
 
 
-def _prepare(table: Mapping[str, Any]) -> Prepare:
-    intensity, plane = table["intensity"], _text(table, "plane")
-    rows, columns = _sizes(table["size"], "size")
-    rule = _text(intensity, "rule")
-    if plane not in {known.value for known in Plane}:
-        raise ValueError("“plane” is not axial, coronal or sagittal")
-    if rule not in ("window", "median-spread"):
-        raise ValueError("“rule” is not window or median-spread")
-    low, high = _range([intensity.get("low", 0.0), intensity.get("high", 1.0)], "low” to “high")
+def _intensity(table: Mapping[str, Any]) -> IntensityRule:
+    rule = fields.one_of(table, "rule", RULES)
+    low, high = fields.interval([table.get("low", 0.0), table.get("high", 1.0)], "low” to “high")
+    if rule == "percentile" and not 0 <= low < high <= 100:
+        raise ValueError("“low” and “high” are no percentiles")
+    # The other rules bring values to 0 … 1 by themselves.
+    clip = table["clip"] if rule == "median-spread" else table.get("clip", [0.0, 1.0])
+    return IntensityRule(rule, fields.interval(clip, "clip"), low, high)
+
+
+def _prepare(table: Mapping[str, Any], dimensions: str) -> Prepare:
+    fit = fields.one_of(table, "fit", ("spacing", "stretch", "inside"), "spacing")
+    channels = fields.one_of(table, "channels", ("grey", "rgb"), "grey")
+    neighbours = fields.number(table.get("neighbours", 0), "neighbours")
+    if (neighbours > 0) != (dimensions == "2.5d") or neighbours != int(neighbours) or neighbours < 0:
+        raise ValueError("“neighbours” is a number of slices with “2.5d”, and nothing else")
+    if neighbours and channels == "rgb":
+        raise ValueError("“2.5d” and “rgb” do not go together")
     return Prepare(
-        plane=Plane(plane),
-        spacing_mm=_sizes(table["spacing_mm"], "spacing_mm"),
-        size=(int(rows), int(columns)),
-        intensity=IntensityRule(rule, _range(intensity["clip"], "clip"), low, high),
+        plane=Plane(fields.one_of(table, "plane", tuple(plane.value for plane in Plane))),
+        spacing_mm=fields.sizes(table["spacing_mm"], "spacing_mm") if fit == "spacing" else None,
+        size=fields.pixels(table["size"], "size"),
+        intensity=_intensity(table["intensity"]),
+        fit=fit,
+        channels=channels,
+        neighbours=int(neighbours),
     )
 
 
 def _gate(table: Mapping[str, Any]) -> Gate:
-    few, many = _numbers(table.get("slices", [1, 100_000]), "slices")
+    few, many = fields.numbers(table.get("slices", [1, 100_000]), "slices")
     return Gate(
-        modality=_names(table.get("modality", []), "modality"),
-        role=_names(table.get("role", []), "role"),
-        body_part=_names(table.get("body_part", []), "body_part"),
+        modality=fields.names(table.get("modality", []), "modality"),
+        role=fields.names(table.get("role", []), "role"),
+        body_part=fields.names(table.get("body_part", []), "body_part"),
         slices=(int(few), int(many)),
-        in_plane_mm=_range(table.get("in_plane_mm", [0.0, 1e9]), "in_plane_mm"),
-        between_slices_mm=_range(table.get("between_slices_mm", [0.0, 1e9]), "between_slices_mm"),
-        tilt_deg=_number(table.get("tilt_deg", 90.0), "tilt_deg"),
+        in_plane_mm=fields.interval(table.get("in_plane_mm", _ANYTHING), "in_plane_mm"),
+        between_slices_mm=fields.interval(table.get("between_slices_mm", _ANYTHING), "between_slices_mm"),
+        tilt_deg=fields.number(table.get("tilt_deg", 90.0), "tilt_deg"),
     )
+
+
+def _merge(table: Mapping[str, Any]) -> Merge:
+    gap = fields.number(table["gap_mm"], "gap_mm")
+    if gap < 0:
+        raise ValueError("“gap_mm” is below 0")
+    return Merge(fields.fraction(table["overlap"], "overlap"), gap)
+
+
+def _contour(folder: Path, table: Mapping[str, Any]) -> Contour:
+    file = fields.text(table, "file")
+    if Path(file).name != file:
+        raise ValueError("“file” is no file of the model's folder")
+    names = fields.text(table, "input"), (fields.text(table, "output"),)
+    spacing = table["spacing_mm"]
+    return Contour(
+        graph=Graph(folder / file, fields.text(table, "sha256"), *names),
+        size=fields.pixels(table["size"], "size"),
+        spacing_mm=fields.sizes(spacing if isinstance(spacing, (list, tuple)) else [spacing] * 2, "spacing_mm"),
+        threshold=fields.fraction(table["threshold"], "threshold"),
+    )
+
+
+def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """What only one of the tasks has."""
+    if task == "detect":
+        if len(table["outputs"]) != 1:
+            raise ValueError("a detector has one of “outputs”")
+        contour = _contour(folder, table["contour"]) if "contour" in table else None
+        return {"merge": _merge(table["merge"]), "contour": contour}
+    if task == "classify":
+        explain = Explain(fields.text(table["explain"], "method"), fields.text(table["explain"], "layer"))
+        return {"activation_output": fields.text(table, "activation_output"), "explain": explain}
+    if "class_output" not in table:
+        return {}
+    if not table["classes"]:
+        raise ValueError("it has no “classes”")
+    return {
+        "class_output": fields.text(table, "class_output"),
+        "classes": tuple(Named(**_named(entry)) for entry in table["classes"]),
+    }
 
 
 def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
@@ -198,30 +304,28 @@ def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
     """
     if table["schema"] != SCHEMA:
         raise ValueError(f"schema {table['schema']} is not {SCHEMA}")
-    if table["task"] != "segment" or table["dimensions"] != "2d":
-        raise ValueError(
-            f"this engine runs task “segment”, dimensions “2d”, not {table['task']}, {table['dimensions']}"
-        )
+    task, dimensions = fields.one_of(table, "task", TASKS), fields.one_of(table, "dimensions", ("2d", "2.5d"))
     if not table["outputs"]:
         raise ValueError("it has no “outputs”")
     return ModelSpec(
         folder=folder,
-        id=_text(table, "id"),
-        name=_text(table, "name"),
-        version=_text(table, "version"),
-        summary=_text(table, "summary"),
-        task=table["task"],
-        dimensions=table["dimensions"],
-        sha256=_text(table, "sha256"),
-        input_name=_text(table, "input"),
-        output_name=_text(table, "output"),
-        prepare=_prepare(table["prepare"]),
+        id=fields.text(table, "id"),
+        name=fields.text(table, "name"),
+        version=fields.text(table, "version"),
+        summary=fields.text(table, "summary"),
+        task=task,
+        dimensions=dimensions,
+        sha256=fields.text(table, "sha256"),
+        input_name=fields.text(table, "input"),
+        output_name=fields.text(table, "output"),
+        prepare=_prepare(table["prepare"], dimensions),
         outputs=tuple(_output(channel, entry) for channel, entry in enumerate(table["outputs"])),
         gate=_gate(table["gate"]),
-        tolerance={str(name): _number(value, "tolerance") for name, value in table["tolerance"].items()},
-        use=_text(table, "use"),
+        tolerance={str(name): fields.number(value, "tolerance") for name, value in table["tolerance"].items()},
+        use=fields.text(table, "use"),
         licence={str(name): str(value) for name, value in table["licence"].items()},
         results=dict(table.get("results", {})),
+        **_of_task(folder, task, table),
     )
 
 
@@ -229,7 +333,8 @@ def read(folder: Path) -> ModelSpec:
     """Read a model folder. UserError where something is missing, malformed or not the file it claims to be."""
     try:
         spec = parse(folder, tomllib.loads((folder / "model.toml").read_text("utf-8")))
-        spec.onnx()
+        for graph in spec.graphs:
+            graph.onnx()
     except OSError as error:
         raise UserError(
             f"The model in {folder.name} cannot be read: {Path(error.filename or '').name}: {error.strerror}.",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.domain.heatmap import Heatmap
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -20,33 +22,45 @@ class Patch:
     mask: NDArray[np.bool_]
     score: NDArray[np.uint8]
 
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_], probability: NDArray[np.float32]) -> Patch | None:
+        """The patch of a whole picture; None where the mask is empty."""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if rows.size == 0:
+            return None
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        score = np.rint(probability[box] * 255).clip(0, 255).astype(np.uint8)
+        return cls((box[0].start, box[1].start), mask[box].copy(), score)
 
-@dataclass(frozen=True)
+
+Edges = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
 class SliceBox:
-    """A box that a model saw on a slice, with its score, 0 to 1.
+    """A box that a model saw on a slice, with its score, 0 to 1, and the outline within where the model draws one.
 
     `edges` are row0, column0, row1, column1 in the slice's picture, where pixel 0 runs from 0 to 1.
     """
 
-    edges: tuple[float, float, float, float]
+    edges: Edges
     score: float
     label: str
     colour: str
+    outline: Patch | None = None
 
 
 @dataclass(frozen=True)
 class SliceClass:
-    """The probability, 0 to 1, of one class of an image, and from where on the model calls it present."""
+    """The probability, 0 to 1, of one class on a slice.
+
+    `threshold` is from where on the model calls it present; None where classes compete and the likeliest counts.
+    """
 
     label: str
     probability: float
-    threshold: float
     colour: str
-
-    @property
-    def positive(self) -> bool:
-        """Whether the model calls it present."""
-        return self.probability >= self.threshold
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,13 @@ class Timing:
 class SliceResult:
     """A model's answer for one slice.
 
-    What it holds depends on the task: a patch for each output (None where it saw nothing), boxes, surest first,
-    or classes.
+    What it holds depends on the task: a patch for each output (None where it saw nothing) and where the model tells
+    kinds apart their probabilities; boxes, surest first; or classes with a heatmap each.
     """
 
     index: int
-    patches: tuple[Patch | None, ...]
-    timing: Timing
+    patches: tuple[Patch | None, ...] = ()
+    timing: Timing = Timing(0.0, 0.0, 0.0)
     boxes: tuple[SliceBox, ...] = ()
     classes: tuple[SliceClass, ...] = ()
+    heatmaps: tuple[Heatmap, ...] = ()

@@ -24,16 +24,23 @@ class Placement:
     slice_size: tuple[int, int]
     canvas_size: tuple[int, int]
 
-    def onto_canvas(self, picture: F32, fill: float) -> F32:
-        """Resample a slice onto the canvas, linear, averaged where it shrinks; `fill` outside the slice."""
+    def onto_canvas(self, picture: F32, fill: float | None) -> F32:
+        """Resample a slice, shape (rows, columns[, 3]), onto the canvas: linear, averaged where it shrinks.
+
+        Outside the slice is `fill`, or where that is None the pixel at its edge.
+        """
         rows, columns = self.canvas_size
-        shrink = max(abs(self.to_slice[0, 0]), abs(self.to_slice[1, 1]))
-        if shrink > 1.5:
-            sigma = 0.4 * shrink
-            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+        shrink = abs(self.to_slice[0, 0]), abs(self.to_slice[1, 1])
+        if max(shrink) > 1.5:
+            across, down = (0.4 * by if by > 1.5 else 1e-3 for by in shrink)
+            picture = np.asarray(
+                cv2.GaussianBlur(picture, (0, 0), across, sigmaY=down, borderType=cv2.BORDER_REPLICATE), np.float32
+            )
+        border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
+        outside = (0.0 if fill is None else fill,) * 4  # one for each channel that OpenCV knows of
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped = cv2.warpAffine(
-            picture, self.to_slice, (columns, rows), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+            picture, self.to_slice, (columns, rows), flags=flags, borderMode=border, borderValue=outside
         )
         return np.asarray(warped, dtype=np.float32)
 
@@ -50,16 +57,39 @@ class Placement:
         )
         return np.asarray(warped, dtype=np.float32)
 
+    def edges_on_slice(self, edges: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """A box row0, column0, row1, column1 on the canvas → on the slice; pixel 0 of both runs from 0 to 1."""
+        (across, _, left), (_, down, top) = self.to_slice
+        row0, row1 = (down * (edge - 0.5) + top + 0.5 for edge in edges[::2])
+        column0, column1 = (across * (edge - 0.5) + left + 0.5 for edge in edges[1::2])
+        return row0, column0, row1, column1
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The whole canvas as a box on the slice."""
+        return self.edges_on_slice((0.0, 0.0, float(self.canvas_size[0]), float(self.canvas_size[1])))
+
 
 def placement(prepare: Prepare, slice_size: tuple[int, int], spacing_mm: tuple[float, float]) -> Placement:
-    """Centre on centre, at the model's spacing; sizes and spacings are (down, across)."""
-    (rows, columns), (down_mm, across_mm) = slice_size, spacing_mm
-    scale_y, scale_x = prepare.spacing_mm[0] / down_mm, prepare.spacing_mm[1] / across_mm
-    height, width = prepare.size
-    shift_x = (columns - 1) / 2 - scale_x * (width - 1) / 2
-    shift_y = (rows - 1) / 2 - scale_y * (height - 1) / 2
+    """Centre on centre, at the scale that the model wants; sizes and spacings are (down, across)."""
+    (rows, columns), (height, width) = slice_size, prepare.size
+    scale = rows / height, columns / width
+    if prepare.fit == "inside":
+        scale = (max(scale),) * 2
+    elif prepare.spacing_mm is not None:
+        scale = prepare.spacing_mm[0] / spacing_mm[0], prepare.spacing_mm[1] / spacing_mm[1]
+    return centred(scale, ((rows - 1) / 2, (columns - 1) / 2), slice_size, prepare.size)
+
+
+def centred(
+    scale: tuple[float, float], centre: tuple[float, float], slice_size: tuple[int, int], canvas: tuple[int, int]
+) -> Placement:
+    """A canvas whose middle lies at the slice's pixel `centre`, and whose pixels are `scale` pixels of the slice."""
+    (scale_y, scale_x), (height, width) = scale, canvas
+    shift_x = centre[1] - scale_x * (width - 1) / 2
+    shift_y = centre[0] - scale_y * (height - 1) / 2
     to_slice = np.array([[scale_x, 0.0, shift_x], [0.0, scale_y, shift_y]])
-    return Placement(to_slice, slice_size, prepare.size)
+    return Placement(to_slice, slice_size, canvas)
 
 
 @dataclass(frozen=True)
@@ -71,6 +101,7 @@ class Slicer:
     where: Placement
     normalise: Normaliser
     floor: float
+    neighbours: int = 0
 
     @classmethod
     def of(cls, volume: Volume, prepare: Prepare) -> Slicer:
@@ -79,7 +110,8 @@ class Slicer:
         spacing = volume.grid.spacing[axes.down], volume.grid.spacing[axes.across]
         where = placement(prepare, axes.size(volume.grid.shape), spacing)
         sample = real_sample(volume)
-        return cls(volume, axes, where, normaliser(prepare.intensity, sample), float(sample.min()))
+        rule = normaliser(prepare.intensity, sample)
+        return cls(volume, axes, where, rule, float(sample.min()), prepare.neighbours)
 
     @property
     def count(self) -> int:
@@ -87,19 +119,27 @@ class Slicer:
         return self.volume.grid.shape[self.axes.through]
 
     def tensor(self, index: int) -> F32:
-        """What the model gets for one slice, shape (1, 1, rows, columns)."""
-        picture = prepared(self.picture(index), self.normalise, self.where)
-        return picture[None, None]
+        """What the model gets for one slice, shape (1, channels, rows, columns).
+
+        The channels are the slice, or red, green and blue of it, or the slices `index` − neighbours to `index` +
+        neighbours, of which those beyond the first and last one are that one again.
+        """
+        near = range(index - self.neighbours, index + self.neighbours + 1)
+        taken = [min(max(k, 0), self.count - 1) for k in near]
+        pictures = {k: prepared(self.picture(k), self.normalise, self.where) for k in set(taken)}
+        if self.volume.colour:
+            return np.ascontiguousarray(pictures[index].transpose(2, 0, 1)[None])
+        return np.stack([pictures[k] for k in taken])[None]
 
     def picture(self, index: int) -> F32:
-        """Real values of one slice as it lies on the screen, shape (down, across)."""
+        """Real values of one slice as it lies on the screen, shape (down, across), or (down, across, 3) in colour."""
         box = [slice(None)] * 3
         box[self.axes.through] = slice(index, index + 1)
         return np.asarray(self.axes.picture(_real(self.volume, (box[0], box[1], box[2]), self.floor), 0), np.float32)
 
 
 def prepared(picture: F32, normalise: Normaliser, where: Placement) -> F32:
-    """One slice of real values → the model's canvas: the whole of preprocessing, in one place."""
+    """One slice of real values, shape (rows, columns[, 3]) → the model's canvas: the whole of preprocessing."""
     return where.onto_canvas(normalise(picture), fill=float(normalise.clip[0]))
 
 
@@ -112,11 +152,29 @@ def real_sample(volume: Volume) -> NDArray[np.float64]:
 
 
 def _real(volume: Volume, box: Box, floor: float | None = None) -> NDArray[np.float64]:
-    """Real values of a box; padding (PS3.3 C.7.5.1.1.2) takes the value `floor`, by default the least of the others."""
+    """Real values of a box, bright where the image is bright.
+
+    Padding (PS3.3 C.7.5.1.1.2) takes the value `floor`, by default the least of the others. MONOCHROME1 (PS3.3
+    C.7.6.3.1.2), where the least value is white, is turned over within the range of its stored values.
+    """
+    if volume.colour:
+        return volume.voxels[box].astype(np.float64)
     real = volume.real(box)
+    if volume.stack.encoding.photometric == "MONOCHROME1":
+        real = _turned(volume, box, real)
     if volume.stack.padding is not None:
         stored, (low, high) = volume.voxels[box], volume.stack.padding
         padding = (stored >= low) & (stored <= high)
         if padding.any() and not (floor is None and padding.all()):
             real[padding] = real[~padding].min() if floor is None else floor
     return real
+
+
+def _turned(volume: Volume, box: Box, real: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Real values, the least that can be stored becoming the greatest."""
+    encoding, table = volume.stack.encoding, volume.stack.modality_lut
+    if table is not None:
+        return np.asarray(table.values.min() + table.values.max() - real)
+    ends = (-1.0) if encoding.signed else 2.0**encoding.bits_stored - 1  # least and greatest stored value together
+    slope, intercept = (line[box[0], None, None] for line in (volume.slope, volume.intercept))
+    return np.asarray(slope * ends + 2 * intercept - real)

@@ -203,8 +203,11 @@ class Runs:
 
     def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
         """What models saw on a slice that have not yet put their findings together."""
-        results = self._live(stack_uid, plane, index)
-        return [patch for result in results for patch in result.patches if patch is not None]
+        found: list[Patch] = []
+        for result in self._live(stack_uid, plane, index):
+            drawn = (*result.patches, *(box.outline for box in result.boxes))
+            found.extend(patch for patch in drawn if patch is not None)
+        return found
 
     def live_boxes(self, stack_uid: str, plane: Plane, index: int) -> list[SliceBox]:
         """The boxes that such models saw on a slice."""

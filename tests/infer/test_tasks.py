@@ -1,0 +1,259 @@
+"""Kinds of lesions, classes of images and boxes: what the engine makes of a network's answers, worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from overread.domain.finding import Kind, Mask, only_box
+from overread.domain.geometry import Grid, Plane
+from overread.domain.ports import Proposal
+from overread.domain.volume import Volume
+from overread.infer.backends import CHAIN, Chain
+from overread.infer.detect import linked
+from overread.infer.detector import OnnxDetector
+from overread.infer.manifest import Merge, read
+from overread.infer.results import SliceBox, SliceResult
+from overread.infer.scheduler import SliceQueue
+from support.tiny import kinds_model, peaks_model, sides_model
+from support.values import box_grid, volume
+
+CPU = Chain(CHAIN[-1:])
+
+
+def detector(folder: Path) -> OnnxDetector:
+    return OnnxDetector(read(folder), CPU)
+
+
+def read_all(made: OnnxDetector, seen: Volume) -> tuple[dict[int, SliceResult], list[Proposal]]:
+    run = made.start(seen)
+    results = {result.index: result for result in run.slices(SliceQueue(run.count))}
+    return results, run.proposals(results)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def head() -> Volume:
+    """A body on black with a bright block where it becomes wider and another where it stays as it is."""
+    body = np.zeros((12, 64, 64), np.int16)
+    body[:, 8:56, 8:56] = np.random.default_rng(5).integers(280, 320, (12, 48, 48))
+    body[:2, :, 30:], body[2, :, 40:] = 0, 0
+    body[2:4, 20:30, 20:30] = 1500
+    body[8:10, 40:46, 40:46] = 1500
+    body[8, 12, 12] = 1500
+    return volume(body, box_grid((12, 64, 64), (3.0, 1.5, 1.5)))
+
+
+class TestKinds:
+    """A segmentation whose second output tells kinds of lesions apart."""
+
+    def test_each_part_takes_the_likeliest_kind_of_its_voxels(self, folder: Path, head: Volume) -> None:
+        made = detector(kinds_model(folder))
+        results, proposals = read_all(made, head)
+        run = made.start(head)
+        kinds = {}
+        for k in range(12):
+            tensor = run.slicer.tensor(k)[0]
+            logits = np.array([(tensor[2] - tensor[0]).mean(), 0.1])
+            kinds[k] = np.exp(logits) / np.exp(logits).sum()
+        for k, result in results.items():
+            if result.patches[0] is None:
+                assert result.classes == ()
+            else:
+                assert [named.label for named in result.classes] == ["Rising", "Level"]
+                np.testing.assert_allclose([named.probability for named in result.classes], kinds[k], atol=1e-4)
+        assert len(proposals) == 2, "the single voxel is less than a quarter of the largest part"
+        for proposal in proposals:
+            voxels = proposal.mask.voxels
+            expected = sum(kinds[k] * voxels[k].sum() for k in range(12)) / voxels.sum()
+            assert [label for label, _ in proposal.classes] == ["Rising", "Level"]
+            np.testing.assert_allclose([p for _, p in proposal.classes], expected, atol=1e-4)
+            assert proposal.label == ("Rising", "Level")[int(expected.argmax())]
+            assert proposal.kind is Kind.SEGMENTATION
+            assert proposal.score is not None
+            assert 0.5 <= proposal.score <= 1
+        assert [(p.label, p.colour, p.mask.start[0]) for p in proposals] == [
+            ("Rising", "#112233", 2),
+            ("Level", "#445566", 8),
+        ]
+
+
+class TestClasses:
+    """A classification of whole images."""
+
+    @pytest.mark.parametrize("fit", ["stretch", "inside"])
+    def test_each_class_once_whatever_the_threshold(self, folder: Path, fit: str) -> None:
+        picture = np.zeros((1, 128, 96), np.uint16)
+        picture[0, :, 32:] = 1000
+        made = detector(sides_model(folder, f"sides-{fit}", fit=fit))
+        grid = box_grid((1, 128, 96), oriented=False, calibrated=False)
+        results, proposals = read_all(made, volume(picture, grid))
+        bright = 2 / 3 if fit == "stretch" else 0.5
+        assert [(p.label, p.kind, p.threshold) for p in proposals] == [
+            ("Bright", Kind.CLASSIFICATION, 0.5),
+            ("Dark", Kind.CLASSIFICATION, 0.9),
+        ]
+        assert [p.score for p in proposals] == [pytest.approx(bright, abs=0.01), pytest.approx(1 - bright, abs=0.01)]
+        assert [named.probability for named in results[0].classes] == [p.score for p in proposals]
+        assert [not p.mask for p in proposals] == [True, True]
+        heat = proposals[0].heatmap
+        assert heat is not None
+        assert (heat.shape, heat.method, heat.layer, heat.label, heat.index) == ((8, 8), "CAM", "bright", "Bright", 0)
+        assert heat.plane is Plane.AXIAL
+        assert heat.extent == pytest.approx((0, 0, 128, 96) if fit == "stretch" else (0, -16, 128, 112))
+        assert heat == results[0].heatmaps[0]
+        # A cell lies where its part of the extent lies: those right of the edge are bright, those left of it dark.
+        middle = heat.extent[1] + (np.arange(8) + 0.5) * (heat.extent[3] - heat.extent[1]) / 8
+        cells = (middle > 40) & (middle < 92)
+        np.testing.assert_allclose(heat.values[1:-1, cells], 1, atol=0.01)
+        np.testing.assert_allclose(heat.values[1:-1, middle < 24], 0, atol=0.01)
+        assert proposals[1].heatmap is not None
+        np.testing.assert_allclose(proposals[1].heatmap.values, 1 - heat.values, atol=1e-5)
+
+    def test_colour(self, folder: Path) -> None:
+        picture = np.zeros((1, 64, 64, 3), np.uint8)
+        picture[..., 0] = 255
+        grid = box_grid((1, 64, 64), oriented=False, calibrated=False)
+        made = detector(sides_model(folder, "colour", channels="rgb", modality="OP"))
+        _, proposals = read_all(made, volume(picture, grid))
+        assert [p.score for p in proposals] == [pytest.approx(1 / 3, abs=1e-5), pytest.approx(2 / 3, abs=1e-5)]
+
+    def test_each_image_of_a_stack_for_itself(self, folder: Path) -> None:
+        pictures = np.zeros((2, 64, 64), np.uint16)
+        pictures[1] = 1000
+        grid = box_grid((2, 64, 64), oriented=False, calibrated=False)
+        _, proposals = read_all(detector(sides_model(folder, "several")), volume(pictures, grid))
+        told = [(p.heatmap.index, p.label, round(p.score)) for p in proposals if p.heatmap and p.score is not None]
+        assert told == [(0, "Bright", 0), (0, "Dark", 1), (1, "Bright", 1), (1, "Dark", 0)]
+
+
+def blobs(shape: tuple[int, int, int], *middles: tuple[int, int, int, float]) -> NDArray[np.int16]:
+    """Round hills 600 to 1000 high, each over slices at most one from its middle."""
+    k, j, i = np.indices(shape)
+    hills = np.zeros(shape)
+    for at, row, column, height in middles:
+        hill = height * np.exp(-((j - row) ** 2 + (i - column) ** 2) / 60)
+        hills += np.where(np.abs(k - at) <= 1, hill * (1 - 0.1 * np.abs(k - at)), 0)
+    return hills.astype(np.int16)
+
+
+HILLS = ((3, 30, 40, 1000.0), (8, 60, 70, 900.0), (8, 20, 75, 800.0))
+# Three slices of 2 mm from the middle of a hill to either side of it, and the network's box round its peak.
+EXPECTED = [(2, 26, 37, 5, 35, 44), (7, 56, 67, 10, 65, 74), (7, 16, 72, 10, 25, 79)]
+
+
+@pytest.fixture(scope="module")
+def chest() -> Volume:
+    return volume(blobs((12, 96, 96), *HILLS), box_grid((12, 96, 96), (2.0, 1.0, 1.0)))
+
+
+class TestBoxes:
+    """A detector's boxes, linked from slice to slice."""
+
+    def test_boxes_of_neighbouring_slices_are_one(self, folder: Path, chest: Volume) -> None:
+        results, proposals = read_all(detector(peaks_model(folder)), chest)
+        assert [p.box for p in proposals] == EXPECTED
+        assert [p.kind for p in proposals] == [Kind.DETECTION] * 3
+        assert all(only_box(p.mask, p.box) for p in proposals)
+        assert [k for k, result in results.items() if result.boxes] == [2, 3, 4, 7, 8, 9]
+        assert [p.score for p in proposals] == [
+            max(box.score for box in results[k].boxes if abs(box.edges[0] - row) < 1)
+            for k, row in ((3, 26), (8, 56), (8, 16))
+        ]
+        first, second = results[8].boxes
+        assert first.edges == pytest.approx((56, 67, 65, 74))
+        assert (first.label, first.outline) == ("Peak", None)
+        assert first.score > second.score
+
+    def test_slices_too_far_apart_are_not_linked(self, folder: Path, chest: Volume) -> None:
+        _, proposals = read_all(detector(peaks_model(folder, "near", gap_mm=1.9)), chest)
+        assert sorted((p.box[0], p.box[3]) for p in proposals if p.box) == sorted(
+            (k, k + 1) for k in (2, 3, 4, 7, 7, 8, 8, 9, 9)
+        )
+
+    @pytest.mark.parametrize("order", list(permutations(range(3))))
+    @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (1, -1, -1)])
+    def test_boxes_lie_where_the_hills_are_whichever_way_the_voxels_lie(
+        self, folder: Path, order: tuple[int, int, int], signs: tuple[int, int, int]
+    ) -> None:
+        """The same head stored in another order of axes and directions: the boxes move with the voxels."""
+        made = detector(folder / "turned" if (folder / "turned").exists() else peaks_model(folder, "turned"))
+        straight = blobs((12, 90, 84), *HILLS)
+        stored = np.ascontiguousarray(straight.transpose(order)[tuple(slice(None, None, sign) for sign in signs)])
+        affine = np.eye(4)
+        columns = np.array([(0, 0, 2.0), (0, 1.0, 0), (1.0, 0, 0)])[list(order)]  # what k, j and i step by, in LPS
+        affine[:3, :3] = (columns * np.array(signs)[:, None]).T
+        _, proposals = read_all(made, volume(stored, Grid(stored.shape, affine)))
+        for proposal, (k0, j0, i0, k1, j1, i1) in zip(proposals, EXPECTED, strict=True):
+            expected = np.zeros(straight.shape, bool)
+            expected[k0:k1, j0:j1, i0:i1] = True
+            turned = expected.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
+            seen = np.zeros(stored.shape, bool)
+            assert proposal.box is not None
+            a, b, c, d, e, f = proposal.box
+            seen[a:d, b:e, c:f] = True
+            np.testing.assert_array_equal(seen, turned)
+            assert proposal.mask == Mask.of(seen)
+
+    def test_what_lies_in_a_box_is_outlined(self, folder: Path, chest: Volume) -> None:
+        """The second network keeps what is above the middle of its crop's grey values: a disc, as the hill is round."""
+        made = detector(peaks_model(folder, "outlined", contour=True))
+        results, proposals = read_all(made, chest)
+        assert [p.box for p in proposals] == EXPECTED
+        for proposal, (at, row, column, _) in zip(proposals, HILLS, strict=True):
+            voxels = proposal.mask.voxels
+            assert np.flatnonzero(voxels.any(axis=(1, 2))).tolist() == [at - 1, at, at + 1]
+            crop = chest.voxels[at, row - 12 : row + 13, column - 12 : column + 13]
+            low, high = float(crop.min()), float(crop.max())
+            hill = chest.voxels[at] >= (low + high) / 2
+            around = np.zeros_like(hill)
+            around[row - 12 : row + 13, column - 12 : column + 13] = True
+            differing = (voxels[at] ^ (hill & around)).sum()
+            assert differing <= 0.1 * voxels[at].sum(), "the crop's corners are 12.0 mm away, those here 12"
+        patch = results[3].boxes[0].outline
+        assert patch is not None
+        top, left = patch.start
+        np.testing.assert_array_equal(
+            proposals[0].mask.voxels[3, top : top + patch.mask.shape[0], left : left + patch.mask.shape[1]], patch.mask
+        )
+
+    def test_only_the_part_in_the_box_is_its_outline(self, folder: Path) -> None:
+        """A brighter streak in the crop, beside the box, is not the finding's."""
+        voxels = blobs((3, 96, 96), (1, 48, 48, 900.0))
+        voxels[1, 36:61, 58] = 900
+        made = detector(peaks_model(folder, "beside", contour=True))
+        results, _ = read_all(made, volume(voxels, box_grid(voxels.shape, (2.0, 1.0, 1.0))))
+        box = next(box for box in results[1].boxes if box.edges == pytest.approx((44, 45, 53, 52)))
+        assert box.outline is not None
+        assert box.outline.start[1] + box.outline.mask.shape[1] <= 58
+
+    def test_an_empty_image_shows_nothing(self, folder: Path) -> None:
+        empty = volume(np.zeros((2, 96, 96), np.int16), box_grid((2, 96, 96), (2.0, 1.0, 1.0)))
+        assert read_all(detector(peaks_model(folder, "empty", contour=True)), empty)[1] == []
+
+
+def _boxes(*edges: tuple[int, float, float, float, float]) -> Sequence[tuple[int, SliceBox]]:
+    return [(k, SliceBox((a, b, c, d), 0.5, "x", "#000000")) for k, a, b, c, d in edges]
+
+
+def test_linked_boxes() -> None:
+    merge = Merge(0.5, 2.5)
+    assert linked([], merge, 1.0) == []
+    # The first and the third overlap by 1/3 only, but both overlap with the second by 2/3 or so.
+    chain = _boxes((0, 0, 0, 10, 10), (1, 2.5, 0, 12.5, 10), (2, 5, 0, 15, 10), (2, 30, 30, 40, 40))
+    assert linked(chain, merge, 1.0) == [[0, 1, 2], [3]]
+    half = _boxes((0, 0, 0, 10, 10), (0, 0, 0, 10, 5))
+    assert linked(half, merge, 1.0) == [[0, 1]]
+    assert linked(half, Merge(0.51, 2.5), 1.0) == [[0], [1]]
+    apart = _boxes((0, 0, 0, 10, 10), (5, 0, 0, 10, 10))
+    assert linked(apart, merge, 0.5) == [[0, 1]]
+    assert linked(apart, merge, 0.51) == [[0], [1]]
