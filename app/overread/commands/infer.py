@@ -14,7 +14,7 @@ from overread.commands.answers import emit, files_answer, finding_answer, say, w
 from overread.commands.engine import detectors, reader
 from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
-from overread.domain.finding import Findings
+from overread.domain.finding import Findings, Kind
 from overread.domain.ports import Detector
 from overread.infer.detector import OnnxDetector
 from overread.session.plugins import blame
@@ -99,6 +99,22 @@ def _answer(detector: Detector, outcome: Outcome, findings: Findings) -> dict[st
     }
 
 
+def _said(finding: dict[str, Any]) -> str:
+    """What a finding says, in a few words."""
+    if finding["kind"] == Kind.CLASSIFICATION:
+        side = "above" if finding["positive"] else "below"
+        return f"probability {finding['score']:.2f}, {side} the threshold of {finding['threshold']:.2f}"
+    size = "not measurable"
+    if finding["axes_mm"]:
+        size = f"{finding['volume_ml']:.1f} ml, {finding['axes_mm'][0]:.0f} × {finding['axes_mm'][1]:.0f} mm"
+    elif finding["kind"] == Kind.DETECTION and finding["box_mm"]:
+        low, high = finding["box_mm"]
+        size = "a box of " + " × ".join(f"{b - a:.0f}" for a, b in zip(low, high, strict=True)) + " mm"
+    score = "" if finding["score"] is None else f", score {finding['score']:.2f}"
+    classes = "".join(f", {label} {share:.2f}" for label, share in finding.get("classes", {}).items())
+    return size + score + classes
+
+
 def _print(answer: dict[str, Any], outcome: Outcome) -> None:
     backend = answer["backend"]
     who = outcome.stack.identity
@@ -110,11 +126,7 @@ def _print(answer: dict[str, Any], outcome: Outcome) -> None:
     if not answer["findings"]:
         say("Looked, found nothing.")
     for number, finding in enumerate(answer["findings"], start=1):
-        size = "not measurable"
-        if finding["axes_mm"]:
-            size = f"{finding['volume_ml']:.1f} ml, {finding['axes_mm'][0]:.0f} × {finding['axes_mm'][1]:.0f} mm"
-        score = "" if finding["score"] is None else f", score {finding['score']:.2f}"
-        say(f"  {number}. {finding['label']}: {size}{score}, {finding['status']}")
+        say(f"  {number}. {finding['label']}: {_said(finding)}, {finding['status']}")
     for item in answer["files"]:
         say(f"  {item['kind']}: {item['path']}")
     stages = ", ".join(f"{stage} {taken:.0f}" for stage, taken in answer["ms"].items())

@@ -54,6 +54,7 @@ def described(spec: ModelSpec) -> dict[str, Any]:
             {"label": o.label, "code": o.concept.value, "scheme": o.concept.scheme, "threshold": o.threshold}
             for o in spec.outputs
         ],
+        "headline": spec.headline,
         "results": dict(spec.results),
         "folder": str(spec.folder),
     }
@@ -64,7 +65,8 @@ def _list(installed: list[OnnxDetector], as_json: bool) -> int:
         emit({"models": [described(detector.spec) for detector in installed]})
         return 0
     for detector in installed:
-        say(f"{detector.id} {detector.version} · {detector.spec.summary}", f"  {detector.spec.use}")
+        measured = detector.spec.headline or "not measured"
+        say(f"{detector.id} {detector.version} · {detector.spec.summary} · {measured}", f"  {detector.spec.use}")
     return 0
 
 
