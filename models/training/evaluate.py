@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from models.training.score import dice, interval
+from models.training.measures import Counts, interval
 from overread.domain.geometry import Grid
 from overread.domain.study import Encoding, Identity, Stack
 from overread.domain.volume import Volume
@@ -52,13 +52,13 @@ def scored(name: str, detector: OnnxDetector, volume: Volume, truth: NDArray[np.
     found = np.zeros(truth.shape, np.bool_)
     for proposal in detector(volume, lambda fraction: None):
         found |= proposal.mask.voxels
-    both = int((found & truth).sum())
+    counts = Counts.of(found, truth)
     voxel_ml = float(np.prod(volume.grid.spacing)) / 1000
     return Score(
         name,
-        dice(found, truth),
-        both / max(1, int(truth.sum())),
-        both / max(1, int(found.sum())),
+        counts.dice,
+        counts.sensitivity,
+        counts.precision if found.any() else 0.0,  # what finds nothing is not right about it
         float(truth.sum()) * voxel_ml,
         float(found.sum()) * voxel_ml,
     )

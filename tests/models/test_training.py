@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from models.training import export, lgg, recipe, task, train
 from models.training.augment import augmented
 from models.training.cmunext import CMUNeXt
-from models.training.score import best_threshold, dice, interval
 from models.training.tasks import glioma
 
 RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_flair.toml"
@@ -186,29 +185,3 @@ def test_neighbours_lie_beside_their_slice() -> None:
     together = glioma.with_neighbours(slices, 1)
     assert together.shape == (4, 3, 2, 2)
     assert together[:, :, 0, 0].tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
-
-
-def test_dice_is_simpleitk_s() -> None:
-    import SimpleITK as sitk
-
-    rng = np.random.default_rng(4)
-    a, b = rng.random((5, 20, 20)) > 0.6, rng.random((5, 20, 20)) > 0.5
-    measure = sitk.LabelOverlapMeasuresImageFilter()
-    measure.Execute(sitk.GetImageFromArray(a.astype(np.uint8)), sitk.GetImageFromArray(b.astype(np.uint8)))
-    assert dice(a, b) == pytest.approx(measure.GetDiceCoefficient())
-    assert dice(a & False, b & False) == 1.0
-
-
-def test_the_best_threshold_is_found() -> None:
-    truth = np.zeros((2, 8, 8), np.uint8)
-    truth[:, 2:6, 2:6] = 1
-    chance = np.where(truth > 0, 0.68, 0.52).astype(np.float32)
-    assert best_threshold([chance], [truth]) == pytest.approx(0.6)
-
-
-def test_interval_holds_the_mean() -> None:
-    values = np.random.default_rng(1).normal(0.8, 0.1, 60)
-    low, high = interval(list(values))
-    standard = values.std() / np.sqrt(len(values))
-    assert low == pytest.approx(values.mean() - 1.96 * standard, abs=0.006)
-    assert high == pytest.approx(values.mean() + 1.96 * standard, abs=0.006)
