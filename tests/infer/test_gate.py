@@ -101,6 +101,37 @@ def test_a_gate_that_asks_nothing_lets_everything_in(spec: ModelSpec) -> None:
     assert refusal(replace(spec, gate=wide), flair(tilted(44), modality="CT", role="", body_part="KNEE")) == ""
 
 
+def test_an_image_without_millimetres_is_read_where_none_are_asked_for(spec: ModelSpec) -> None:
+    anything = Gate(("CR", "DX"), (), (), (1, 1), (0.0, 1e9), (0.0, 1e9), 90.0)
+    least = tuple(replace(output, min_volume_ml=0.0) for output in spec.outputs)
+    whole = replace(spec, gate=anything, outputs=least, prepare=replace(spec.prepare, fit="stretch", spacing_mm=None))
+    unknown = Problem("not-calibrated", "No pixel spacing: lengths cannot be given in mm.", measurable=False)
+    plate = flair(
+        box_grid((1, 900, 800), oriented=False, calibrated=False), "DX", role="", body_part="", problems=(unknown,)
+    )
+    assert refusal(whole, plate) == ""
+    for asking in (
+        replace(whole, gate=replace(anything, in_plane_mm=(0.1, 2.0))),
+        replace(whole, gate=replace(anything, tilt_deg=30.0)),
+        replace(whole, prepare=replace(whole.prepare, neighbours=1)),
+        replace(whole, prepare=spec.prepare),
+        replace(whole, outputs=spec.outputs),
+        replace(whole, task="detect"),
+    ):
+        assert refusal(asking, plate).endswith("series: no pixel spacing: lengths cannot be given in mm.")
+    assert refusal(whole, flair(modality="MR")).endswith("it is MR, the model reads X-ray.")
+    two = flair(box_grid((2, 900, 800), oriented=False), "CR", role="", body_part="")
+    assert refusal(whole, two).endswith("it has 2 images, the model wants 1.")
+
+
+def test_colour_for_those_who_want_it(spec: ModelSpec) -> None:
+    wide = Gate((), (), (), (1, 100_000), (0.0, 1e9), (0.0, 1e9), 90.0)
+    rgb = replace(spec, gate=wide, prepare=replace(spec.prepare, channels="rgb"))
+    assert refusal(rgb, flair(encoding=Encoding(64, 64, 3, 8, 8, photometric="RGB"))) == ""
+    assert refusal(rgb, flair(encoding=Encoding(64, 64, 1, 8, 8, photometric="PALETTE COLOR"))) == ""
+    assert refusal(rgb, flair()).endswith("it is grey, the model reads colour.")
+
+
 @pytest.mark.parametrize("about", [0, 1])
 @pytest.mark.parametrize("sheared", [False, True])
 def test_a_tilt_is_that_of_the_slices(spec: ModelSpec, about: int, sheared: bool) -> None:

@@ -11,8 +11,9 @@ import pytest
 from overread.domain.errors import UserError
 from overread.domain.finding import Code
 from overread.domain.geometry import Plane
-from overread.infer.manifest import find_models, read
+from overread.infer.manifest import Explain, Merge, find_models, read
 from support.models import bright_model
+from support.tiny import kinds_model, peaks_model, sides_model
 
 # (what stands in the manifest, what stands there instead, what the reader is told)
 WRONG = [
@@ -82,6 +83,44 @@ def test_a_manifest_is_read_as_it_is_written(bright: Path) -> None:
         45,
     )
     assert spec.tolerance == {"fp32": 1e-4}
+
+
+def test_what_each_task_adds_is_read(tmp_path: Path) -> None:
+    kinds = read(kinds_model(tmp_path))
+    assert (kinds.dimensions, kinds.prepare.neighbours, kinds.class_output) == ("2.5d", 1, "class")
+    assert [(named.label, named.colour) for named in kinds.classes] == [("Rising", "#112233"), ("Level", "#445566")]
+    assert (kinds.outputs[0].keep, kinds.graph.outputs) == (0.25, ("probability", "class"))
+
+    sides = read(sides_model(tmp_path, fit="inside", channels="rgb"))
+    assert (sides.prepare.fit, sides.prepare.channels, sides.prepare.spacing_mm) == ("inside", "rgb", None)
+    assert (sides.prepare.intensity.low, sides.prepare.intensity.high, sides.prepare.intensity.clip) == (0, 255, (0, 1))
+    assert (sides.explain, sides.graph.outputs) == (Explain("CAM", "bright"), ("probability", "activation"))
+    assert (sides.classes, sides.merge, sides.asks_mm) == ((), None, False)
+
+    peaks = read(peaks_model(tmp_path, contour=True))
+    assert (peaks.merge, peaks.explain, peaks.asks_mm) == (Merge(0.3, 3.0), None, True)
+    assert peaks.contour is not None
+    assert (peaks.contour.size, peaks.contour.spacing_mm, peaks.contour.threshold) == ((32, 32), (0.75, 0.75), 0.5)
+    assert (peaks.contour.graph.input, peaks.contour.graph.outputs) == ("crop", ("inside",))
+    assert peaks.contour.graph.path == peaks.folder / "contour.onnx"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("gap_mm = 3.0", "gap_mm = -1", "“gap_mm” is below 0"),
+        ("overlap = 0.3", "overlap = 0", "“overlap” is not above 0 and at most 1"),
+        ('"contour.onnx"', '"../model.onnx"', "“file” is no file of the model's folder"),
+        ("spacing_mm = 0.75", "spacing_mm = 0", "“spacing_mm” is not above 0"),
+        ("[merge]", "[[outputs]]\nlabel = 'x'\n[merge]", "is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_detector(tmp_path: Path, old: str, new: str, told: str) -> None:
+    folder = peaks_model(tmp_path, contour=True)
+    _rewrite(folder, old, new)
+    with pytest.raises(UserError, match=r"^The model in peaks cannot be used: ") as caught:
+        read(folder)
+    assert told in caught.value.title
 
 
 @pytest.mark.parametrize(("old", "new", "told"), WRONG)

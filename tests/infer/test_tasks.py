@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from overread.domain.finding import Kind, Mask, only_box
@@ -257,3 +259,25 @@ def test_linked_boxes() -> None:
     apart = _boxes((0, 0, 0, 10, 10), (5, 0, 0, 10, 10))
     assert linked(apart, merge, 0.5) == [[0, 1]]
     assert linked(apart, merge, 0.51) == [[0], [1]]
+
+
+edges = st.tuples(st.integers(0, 6), st.floats(0, 8), st.floats(0, 8), st.floats(1, 6), st.floats(1, 6))
+
+
+@given(st.lists(edges, max_size=12), st.floats(0.1, 0.9), st.floats(0, 5), st.floats(0.5, 3))
+def test_links_are_those_that_comparing_each_with_each_finds(
+    made: list[tuple[int, float, float, float, float]], overlap: float, gap_mm: float, step_mm: float
+) -> None:
+    seen = _boxes(*((k, a, b, a + c, b + d) for k, a, b, c, d in made))
+    groups = [{at} for at in range(len(seen))]
+    for (one, (k, a)), (two, (m, b)) in combinations(enumerate(seen), 2):
+        sides = [min(a.edges[x + 2], b.edges[x + 2]) - max(a.edges[x], b.edges[x]) for x in (0, 1)]
+        common = max(sides[0], 0) * max(sides[1], 0)
+        areas = [(e[2] - e[0]) * (e[3] - e[1]) for e in (a.edges, b.edges)]
+        share, apart = common / (sum(areas) - common), abs(k - m) * step_mm
+        assume(abs(share - overlap) > 1e-6)
+        assume(abs(apart - gap_mm) > 0.01)
+        if share > overlap and apart < gap_mm:
+            joined = next(g for g in groups if one in g) | next(g for g in groups if two in g)
+            groups = [g for g in groups if not g & joined] + [joined]
+    assert {frozenset(group) for group in linked(seen, Merge(overlap, gap_mm), step_mm)} == set(map(frozenset, groups))

@@ -9,10 +9,11 @@ The object it names is a list of detectors.
 """
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Code, Mask
-from overread.domain.geometry import Grid
+from overread.domain.finding import Code, Kind, Mask
+from overread.domain.geometry import Grid, Plane
+from overread.domain.heatmap import Heatmap
 from overread.domain.ports import Detector, Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
 
-__all__ = ["Code", "Detector", "Grid", "Mask", "Proposal", "Stack", "UserError", "Volume"]
+__all__ = ["Code", "Detector", "Grid", "Heatmap", "Kind", "Mask", "Plane", "Proposal", "Stack", "UserError", "Volume"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from overread.domain.errors import UserError
@@ -148,15 +149,27 @@ def linked(seen: Sequence[tuple[int, SliceBox]], merge: Merge, step_mm: float) -
     Two are linked where they overlap by `merge.overlap` in the plane and their slices, `step_mm` apart each, are no
     farther apart than `merge.gap_mm`; what is linked by way of others is one thing too.
     """
-    if not seen:
-        return []
-    edges = np.array([box.edges for _, box in seen])
-    slices = np.array([index for index, _ in seen])
-    low = np.maximum(edges[:, None, :2], edges[None, :, :2])
-    high = np.minimum(edges[:, None, 2:], edges[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=-1)
-    area = np.prod(edges[:, 2:] - edges[:, :2], axis=-1)
-    overlap = common / (area[:, None] + area[None] - common)
-    near = np.abs(slices[:, None] - slices[None]) * step_mm <= merge.gap_mm + _ROUNDING
-    count, labels = connected_components((overlap >= merge.overlap) & near, directed=False)
+    edges = np.array([box.edges for _, box in seen]).reshape(-1, 4)
+    held: dict[int, list[int]] = {}
+    for at, (index, _) in enumerate(seen):
+        held.setdefault(index, []).append(at)
+    reach = int((merge.gap_mm + _ROUNDING) / step_mm)
+    pairs = [np.zeros((0, 2), np.intp)]
+    for index, here in held.items():
+        for other in range(index, index + reach + 1):
+            there = held.get(other, [])
+            overlaps = np.argwhere(_overlap(edges[here], edges[there]) >= merge.overlap)
+            pairs.append(np.stack([np.array(here)[overlaps[:, 0]], np.array(there, int)[overlaps[:, 1]]], axis=1))
+    one, two = np.concatenate(pairs).T
+    links = coo_array((np.ones(len(one), np.bool_), (one, two)), shape=(len(seen), len(seen)))
+    count, labels = connected_components(links, directed=False)
     return [np.flatnonzero(labels == at).tolist() for at in range(count)]
+
+
+def _overlap(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of boxes, shape (n, 4), with others, shape (m, 4); shape (n, m)."""
+    low = np.maximum(some[:, None, :2], others[None, :, :2])
+    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (some, others))
+    return np.asarray(common / (np.add.outer(*areas) - common))
