@@ -219,3 +219,18 @@ def test_an_image_without_orientation_lies_as_it_was_stored(grid: Grid, plane: P
     assert np.array_equal(axes.picture(voxels, 0), voxels[0])
     assert edge_letters(loose, axes) == ("", "", "", "")
     assert acquired_plane(loose) is Plane.AXIAL
+
+
+@given(grids(), st.sampled_from(Plane), st.data())
+def test_pieces_of_pictures_go_back_to_their_voxels(grid: Grid, plane: Plane, data: st.DataObject) -> None:
+    """A piece cut out of the pictures, and put back as voxels at the box it is said to fill, is what was there."""
+    axes = plane_axes(grid, plane)
+    voxels = np.arange(np.prod(grid.shape)).reshape(grid.shape)
+    sizes = (grid.shape[axes.through], *axes.size(grid.shape))
+    starts = tuple(data.draw(st.integers(0, size - 1)) for size in sizes)
+    stops = tuple(data.draw(st.integers(a + 1, size)) for a, size in zip(starts, sizes, strict=True))
+    piece = np.stack(
+        [axes.picture(voxels, k)[starts[1] : stops[1], starts[2] : stops[2]] for k in range(starts[0], stops[0])]
+    )
+    (k0, j0, i0), (k1, j1, i1) = axes.to_box(starts, stops, grid.shape)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(axes.to_voxels(piece), voxels[k0:k1, j0:j1, i0:i1])
