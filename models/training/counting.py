@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-# What THOP, with which the CMUNeXt papers counted, takes for one element that comes out of these layers.
-PER_ELEMENT: tuple[tuple[type[nn.Module], int], ...] = (
-    (nn.BatchNorm2d, 4),
-    (nn.Upsample, 11),
-)
+# What THOP, with which the CMUNeXt papers counted, takes for one element that comes out of a layer.
+NORM, BILINEAR = 4, 11
 
 
 def parameters(net: nn.Module) -> int:
@@ -31,10 +28,10 @@ def multiply_adds(net: nn.Module, shape: Sequence[int], *, papers: bool = False)
 
     def add(module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
         nonlocal extra
-        extra += next(cost for kind, cost in PER_ELEMENT if isinstance(module, kind)) * output.numel()
+        extra += (NORM if isinstance(module, nn.BatchNorm2d) else BILINEAR) * output.numel()
 
-    kinds = tuple(kind for kind, _ in PER_ELEMENT)
-    hooks = [module.register_forward_hook(add) for module in net.modules() if papers and isinstance(module, kinds)]
+    counted = [module for module in net.modules() if papers and _costs(module)]
+    hooks = [module.register_forward_hook(add) for module in counted]
     was_training = net.training
     device = next(net.parameters()).device
     try:
@@ -45,3 +42,7 @@ def multiply_adds(net: nn.Module, shape: Sequence[int], *, papers: bool = False)
         for hook in hooks:
             hook.remove()
     return int(counter.get_total_flops()) // 2 + extra
+
+
+def _costs(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm2d) or (isinstance(module, nn.Upsample) and module.mode == "bilinear")

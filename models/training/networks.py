@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import nn
 
+from models.training import library_nets
 from models.training.cmunext import CMUNeXt
 from models.training.detector_net import Detector
 from models.training.mininet import MiniNet
@@ -47,6 +48,14 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{name: _cmunext(preset) for name, preset in CMUNEXT.items()},
     "mininet": MiniNet,
     "detector": Detector,
+    "unet": library_nets.unet,
+    "attention-unet": library_nets.attention_unet,
+    "unet++": library_nets.unet_plus_plus,
+    "deeplabv3+": library_nets.deeplabv3_plus,
+    "transunet": library_nets.TransUNet,
+    "mobilenetv3": library_nets.mobilenet_v3,
+    "efficientnet-b0": library_nets.efficientnet_b0,
+    "vit": library_nets.vit,
 }
 
 

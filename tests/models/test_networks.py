@@ -34,7 +34,10 @@ def test_cmunext_is_as_large_and_as_costly_as_the_papers_say(
 
 def test_counting_by_hand() -> None:
     net = torch.nn.Sequential(
-        torch.nn.Conv2d(2, 3, 3, padding=1), torch.nn.BatchNorm2d(3), torch.nn.Upsample(scale_factor=2)
+        torch.nn.Conv2d(2, 3, 3, padding=1),
+        torch.nn.BatchNorm2d(3),
+        torch.nn.Upsample(scale_factor=2, mode="bilinear"),
+        torch.nn.Upsample(scale_factor=2, mode="nearest"),
     )
     assert parameters(net) == 2 * 3 * 9 + 3 + 6
     assert multiply_adds(net, (1, 2, 4, 5)) == 20 * 2 * 3 * 9
