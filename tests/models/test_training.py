@@ -13,8 +13,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.training import export, lgg, recipe, task, train
 from models.training.augment import augmented
@@ -81,15 +79,6 @@ def test_the_shipped_net_keeps_its_promises() -> None:
         assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
     with pytest.raises(ValueError, match="multiples of 32"):
         net(torch.zeros(1, 3, 50, 64))
-
-
-@given(st.sets(st.text(min_size=1, max_size=4), min_size=5, max_size=40), st.integers(0, 99))
-def test_a_split_parts_people_and_stays_the_same(names: set[str], seed: int) -> None:
-    folds = [lgg.split(tuple(names), seed, fold) for fold in range(5)]
-    for parts in folds:
-        assert sorted([*parts.train, *parts.validation, *parts.test]) == sorted(names)
-    assert sorted(name for parts in folds for name in parts.test) == sorted(names)
-    assert folds[0] == lgg.split(tuple(sorted(names, reverse=True)), seed)
 
 
 def test_the_bundle_is_read_patient_by_patient(bundle: Path) -> None:
