@@ -1,4 +1,7 @@
-"""`python -m models.training make RECIPE`: train, export, evaluate and write the card, or one of these alone."""
+"""`python -m models.training make RECIPE`: train, export, evaluate and write the card, or one of these alone.
+
+`python -m models.training collections NAME --data PATH`: what a folder with a public collection holds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import sys
 from pathlib import Path
 
 from models.training import recipe, task
+from models.training.collections.command import READERS, summary
 from models.training.train import Places, train
+from overread.domain.errors import UserError
 
 MODELS = Path(__file__).resolve().parents[1]
 STEPS = ("make", "train", "export", "evaluate")
@@ -16,15 +21,24 @@ STEPS = ("make", "train", "export", "evaluate")
 def main() -> int:
     """Read the command line and do the steps asked for, in their order."""
     parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
-    parser.add_argument("step", choices=STEPS, help="one step, or all of them")
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="the folder with train/ and nifti/")
-    parser.add_argument("--fold", type=int, default=0, help="which fold is held out; the shipped weights are fold 0's")
-    parser.add_argument("--run", type=Path, help="checkpoint, weights and log (default: runs/NAME-FOLD)")
-    parser.add_argument("--out", type=Path, help="the model folder (default: models/ID)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--threads", type=int, default=2)
+    commands = parser.add_subparsers(dest="step", required=True)
+    for step in STEPS:
+        command = commands.add_parser(step, help="all steps" if step == "make" else "this step alone")
+        command.add_argument("recipe", type=Path)
+        command.add_argument("--data", type=Path, required=True, help="the folder with train/ and nifti/")
+        command.add_argument(
+            "--fold", type=int, default=0, help="which fold is held out; the shipped weights are fold 0's"
+        )
+        command.add_argument("--run", type=Path, help="checkpoint, weights and log (default: runs/NAME-FOLD)")
+        command.add_argument("--out", type=Path, help="the model folder (default: models/ID)")
+        command.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+        command.add_argument("--threads", type=int, default=2)
+    listing = commands.add_parser("collections", help="what a folder with a public collection holds")
+    listing.add_argument("name", choices=sorted(READERS))
+    listing.add_argument("--data", type=Path, required=True, help="the collection as it was published")
     arguments = parser.parse_args()
+    if arguments.step == "collections":
+        return listed(arguments.name, arguments.data)
     chosen = recipe.read(arguments.recipe)
     work = task.create(chosen, arguments.data, arguments.fold)
     places = Places(arguments.run or Path("runs") / f"{chosen.name}-{arguments.fold}")
@@ -38,6 +52,16 @@ def main() -> int:
         say(f"{folder} written")
     if "evaluate" in steps:
         work.report(folder)
+    return 0
+
+
+def listed(name: str, path: Path) -> int:
+    """Say what a collection holds; 3 where it cannot be read, with the reason."""
+    try:
+        say(summary(READERS[name](path)))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
     return 0
 
 

@@ -1,0 +1,1 @@
+"""Readers for public collections in the layouts in which they are published."""
