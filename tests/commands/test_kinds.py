@@ -45,6 +45,21 @@ def test_a_reversed_chest_x_ray_without_spacing_is_classified(
     assert line in overread(*words).out.splitlines()
 
 
+@pytest.mark.parametrize("file", ["US1_UNC", "US1_J2KR"])
+def test_a_colour_image_is_classified(
+    overread: Callable[..., Any], models: Path, data: Path, tmp_path: Path, file: str
+) -> None:
+    sides_model(models, channels="rgb", modality="US")
+    path = next((data / "dicom/codecs/wg04").glob(f"**/{file}*"))
+    findings = overread("infer", path, "--model", "sides", "--out", tmp_path / "out", "--json").json["findings"]
+    reference = pydicom.dcmread(next((data / "dicom/codecs/wg04").glob("**/US1_UNC*"))).pixel_array
+    assert reference.shape[2] == 3
+    assert [(f["label"], f["score"]) for f in findings] == [
+        ("Bright", pytest.approx(reference.mean() / 255, abs=0.005)),
+        ("Dark", pytest.approx(1 - reference.mean() / 255, abs=0.005)),
+    ]
+
+
 def test_boxes_on_a_chest_ct(overread: Callable[..., Any], models: Path, data: Path, tmp_path: Path) -> None:
     """Bone is what is smooth and above 300 HU: each box holds it, in the slice that its millimetres say."""
     peaks_model(models, size=256, spacing=1.2, window=(-1000, 1200), gap_mm=3.5, contour=True)

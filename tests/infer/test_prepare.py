@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -126,3 +128,16 @@ def test_parts_much_smaller_than_the_largest_are_dropped() -> None:
     assert kept(0.21) == kept(0.4) == [20, 8]
     assert kept(0.0, 0.005) == [20, 8]
     assert kept(0.41) == kept(1.0) == [20]
+
+
+def test_a_volume_is_freed_with_the_last_who_looks_at_it() -> None:
+    made = volume(RNG.integers(0, 200, (5, 12, 10)).astype(np.int16))
+    gone = weakref.ref(made)
+    slicer = Slicer.of(made, prepare((12, 10), neighbours=1))
+    slicer.tensor(2)
+    gc.disable()
+    try:
+        del made, slicer
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -17,6 +17,7 @@ _MODALITIES = {
     "OP": "eye photography",
     "PT": "PET",
     "US": "ultrasound",
+    "XC": "photography",
 }
 # Positions are written with few digits: a limit is not missed by less than this, mm or degrees.
 _ROUNDING = 1e-3

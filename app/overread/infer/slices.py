@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
@@ -126,16 +128,24 @@ class Slicer:
         """
         near = range(index - self.neighbours, index + self.neighbours + 1)
         taken = [min(max(k, 0), self.count - 1) for k in near]
-        pictures = {k: prepared(self.picture(k), self.normalise, self.where) for k in set(taken)}
         if self.volume.colour:
-            return np.ascontiguousarray(pictures[index].transpose(2, 0, 1)[None])
-        return np.stack([pictures[k] for k in taken])[None]
+            return np.ascontiguousarray(self._canvas(index).transpose(2, 0, 1)[None])
+        return np.stack([self._canvas(k) for k in taken])[None]
+
+    @cached_property
+    def _canvas(self) -> Callable[[int], F32]:
+        """A slice on the model's canvas; the last few are kept, since each is its neighbours' neighbour too."""
+        picture = partial(_picture, self.volume, self.axes, self.floor)
+        normalise, where = self.normalise, self.where  # not `self`: a volume is freed with its last reference
+        return lru_cache(maxsize=4 * self.neighbours)(lambda index: prepared(picture(index), normalise, where))
 
     def picture(self, index: int) -> F32:
         """Real values of one slice as it lies on the screen, shape (down, across), or (down, across, 3) in colour."""
-        box = [slice(None)] * 3
-        box[self.axes.through] = slice(index, index + 1)
-        return np.asarray(self.axes.picture(_real(self.volume, (box[0], box[1], box[2]), self.floor), 0), np.float32)
+        return _picture(self.volume, self.axes, self.floor, index)
+
+
+def _picture(volume: Volume, axes: PlaneAxes, floor: float, index: int) -> F32:
+    return np.asarray(axes.picture(_real(volume, axes.slab(index), floor), 0), np.float32)
 
 
 def prepared(picture: F32, normalise: Normaliser, where: Placement) -> F32:
