@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from overread.domain.errors import UserError
 from overread.domain.finding import Kind, Mask, only_box
 from overread.domain.geometry import Grid, Plane
-from overread.domain.ports import Proposal
+from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
 from overread.infer.backends import CHAIN, Chain
 from overread.infer.detect import linked
-from overread.infer.detector import OnnxDetector
+from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.manifest import Merge, read
 from overread.infer.results import SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
@@ -237,6 +239,19 @@ class TestBoxes:
         box = next(box for box in results[1].boxes if box.edges == pytest.approx((44, 45, 53, 52)))
         assert box.outline is not None
         assert box.outline.start[1] + box.outline.mask.shape[1] <= 58
+
+    def test_an_outline_without_numbers_is_no_outline(self, folder: Path, chest: Volume) -> None:
+        made = detector(peaks_model(folder, "void", contour=True))
+        run = made.start(chest)
+
+        class Void:
+            name, precision = "void", "fp32"
+
+            def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
+                return {"inside": np.full_like(tensor, np.nan)}
+
+        with pytest.raises(UserError, match="outline holds no numbers"):
+            list(ModelRun(made.spec, replace(run.served, contour=Void()), chest).slices(SliceQueue(run.count)))
 
     def test_an_empty_image_shows_nothing(self, folder: Path) -> None:
         empty = volume(np.zeros((2, 96, 96), np.int16), box_grid((2, 96, 96), (2.0, 1.0, 1.0)))
