@@ -20,17 +20,19 @@ def augmented(
     rng: np.random.Generator,
     strength: float = 1.0,
     renormalise: bool = True,
+    strip: float = 0.3,
 ) -> tuple[F32, F32]:
     """Change one slice, normalised by ``rule``, and its mask (rows, columns); both come back ``size`` × ``size``.
 
     A slice with its neighbours has the shape (rows, columns, slices) and keeps it; the mask is the middle one's.
 
-    ``strength`` is 1 for all that a scanner may do, less for slices that look more like the bundle's own. With
-    ``renormalise`` a slice whose skull was taken away is normalised anew, as a volume without one would be.
+    ``strength`` is 1 for all that a scanner may do, less for slices that look more like the bundle's own; ``strip`` is
+    how many slices lose their skull at strength 1. With ``renormalise`` such a slice is normalised anew, as a volume
+    without skull would be.
     """
     clip = rule.clip
     image, area = _placed(image, mask, size, clip[0], rng, strength)
-    if rng.random() < 0.3 * strength:
+    if rng.random() < strip * strength:
         image, area = _stripped(image, area, clip[0], rng)
         if renormalise and (image > clip[0]).mean() > 0.05:
             inside = image > clip[0]
@@ -42,6 +44,26 @@ def augmented(
     image = image + rng.normal(0, rng.uniform(0, 0.12 * strength), image.shape).astype(np.float32)
     image[air] = rng.uniform(clip[0], -1)
     return np.clip(image, *clip), area
+
+
+def without_tumour(image: U8, mask: U8) -> U8 | None:
+    """A slice (rows, columns) whose sick half is the mirrored other half; None where the tumour crosses the middle.
+
+    The middle is that of the head's outline. For bundles that have no slice without tumour.
+    """
+    head = image > image.mean()
+    columns = np.flatnonzero(head.any(axis=0))
+    if columns.size == 0:
+        return None
+    total = int(columns[0] + columns[-1])  # column x lies opposite of total - x
+    sick = np.flatnonzero(mask.any(axis=0))
+    left = bool(sick[-1] + 4 < total / 2)
+    if not left and not sick[0] - 4 > total / 2:
+        return None
+    across = np.arange(image.shape[1])
+    opposite = np.clip(total - across, 0, image.shape[1] - 1)
+    replaced = across < total / 2 if left else across > total / 2
+    return np.where(replaced, image[:, opposite], image)
 
 
 def _placed(image: F32, mask: U8, size: int, fill: float, rng: np.random.Generator, strength: float) -> tuple[F32, F32]:

@@ -18,7 +18,9 @@ CARD = """\
 A CMUNeXt-style net (Tang et al., ISBI 2024) of {parameters:,} parameters that sees one axial FLAIR slice at
 {spacing:g} mm and {size} × {size} pixels, and gives each pixel the chance that it belongs to the FLAIR abnormality
 (tumour and oedema together; it does not tell them apart). A pixel counts from {threshold:g} (the best threshold on the
-validation patients); connected parts under {least:g} ml are left out. It never sees neighbouring slices.
+validation patients). For the findings, slices that showed something and those beside them are read again, mirrored
+too, and every slice is blended with its neighbours ({across:g} of each); connected parts under {least:g} ml, or under
+{keep:g} of the largest, are left out. That second look raised the Dice of the validation patients from 0.802 to 0.826.
 
 ## Who it is for
 
@@ -90,6 +92,8 @@ def card(recipe: Recipe, manifest: dict[str, Any], counts: dict[str, int], measu
         size=prepare["size"][0],
         threshold=output["threshold"],
         least=output["min_volume_ml"],
+        keep=output["keep"],
+        across=manifest["refine"]["across"],
         bundle=recipe.bundle,
         data=manifest["licence"]["data"],
         weights=manifest["licence"]["weights"],

@@ -76,9 +76,9 @@ def test_the_shipped_net_keeps_its_promises() -> None:
     net = task.create(recipe.read(RECIPE), Path()).network().eval()
     assert sum(p.numel() for p in net.parameters()) <= 500_000
     with torch.inference_mode():
-        assert net(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
+        assert net(torch.zeros(2, 1, 64, 96)).shape == (2, 1, 64, 96)
     with pytest.raises(ValueError, match="multiples of 32"):
-        net(torch.zeros(1, 3, 50, 64))
+        net(torch.zeros(1, 1, 50, 64))
 
 
 def test_the_bundle_is_read_patient_by_patient(bundle: Path) -> None:

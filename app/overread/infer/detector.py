@@ -39,7 +39,7 @@ def _task(spec: ModelSpec, served: Served, slicer: Slicer) -> Task:
     if spec.explain is not None:
         return Classification(spec, slicer, spec.explain)
     if spec.merge is None:
-        return Segmentation(spec, slicer)
+        return Segmentation(spec, slicer, served.backend)
     outliner = None
     if spec.contour is not None and served.contour is not None:
         spacing, axes = slicer.volume.grid.spacing, slicer.axes

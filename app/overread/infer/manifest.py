@@ -124,6 +124,14 @@ class Contour:
 
 
 @dataclass(frozen=True)
+class Refine:
+    """How slices that showed something are read again for the findings: mirrored too, blended across slices."""
+
+    mirror: bool
+    across: float
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model folder, read and checked. `classes` are the columns of `class_output`, where a model has one."""
 
@@ -150,6 +158,7 @@ class ModelSpec:
     explain: Explain | None = None
     merge: Merge | None = None
     contour: Contour | None = None
+    refine: Refine | None = None
 
     @property
     def graph(self) -> Graph:
@@ -277,6 +286,13 @@ def _contour(folder: Path, table: Mapping[str, Any]) -> Contour:
     )
 
 
+def _refine(table: Mapping[str, Any]) -> Refine:
+    mirror, across = table.get("mirror", False), fields.number(table.get("across", 0.0), "across")
+    if not isinstance(mirror, bool) or not 0 <= across < 0.5:
+        raise ValueError("“mirror” is not true or false, or “across” not between 0 and 0.5")
+    return Refine(mirror, across)
+
+
 def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any]:
     """What only one of the tasks has."""
     if task == "detect":
@@ -287,11 +303,13 @@ def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any
     if task == "classify":
         explain = Explain(fields.text(table["explain"], "method"), fields.text(table["explain"], "layer"))
         return {"activation_output": fields.text(table, "activation_output"), "explain": explain}
+    refine = {"refine": _refine(table["refine"])} if "refine" in table else {}
     if "class_output" not in table:
-        return {}
+        return refine
     if not table["classes"]:
         raise ValueError("it has no “classes”")
     return {
+        **refine,
         "class_output": fields.text(table, "class_output"),
         "classes": tuple(Named(**_named(entry)) for entry in table["classes"]),
     }

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.finding import Mask
-from overread.domain.ports import Cancel, Proposal
+from overread.domain.ports import Backend, Cancel, Proposal
 from overread.imaging.components import components
 from overread.infer.manifest import ModelSpec, Named, Output
+from overread.infer.refine import second_look
 from overread.infer.results import Patch, SliceClass, SliceResult
 from overread.infer.slices import Slicer
 
@@ -22,6 +23,7 @@ class Segmentation:
 
     spec: ModelSpec
     slicer: Slicer
+    backend: Backend
 
     def answer(self, index: int, outputs: Mapping[str, NDArray[np.float32]], cancel: Cancel) -> SliceResult:
         """A patch for each output; where there is one, the slice's classes too."""
@@ -41,6 +43,10 @@ class Segmentation:
 
     def proposals(self, results: Mapping[int, SliceResult]) -> list[Proposal]:
         """One proposal for each connected part, largest first."""
+        if self.spec.refine is not None:
+            seen = frozenset(index for index, result in results.items() if any(result.patches))
+            again = second_look(self.spec.refine, self.slicer, self.backend, seen)
+            results = {index: self.answer(index, outputs, Cancel()) for index, outputs in again.items()}
         grid, axes = self.slicer.volume.grid, self.slicer.axes
         found: list[Proposal] = []
         for at, output in enumerate(self.spec.outputs):

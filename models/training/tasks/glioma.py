@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict
@@ -48,6 +48,24 @@ def with_neighbours(slices: NDArray[np.float32], reach: int) -> NDArray[np.float
     """
     padded = np.pad(slices, ((reach, reach), (0, 0), (0, 0)), mode="edge")
     return np.stack([padded[at : at + len(slices)] for at in range(2 * reach + 1)], axis=1)
+
+
+def _channels_first(images: Sequence[NDArray[np.float32]], size: int) -> NDArray[np.float32]:
+    # OpenCV drops an axis of length one
+    return np.ascontiguousarray(np.stack(images).reshape(len(images), size, size, -1).transpose(0, 3, 1, 2))
+
+
+def second_look(net: nn.Module, slices: NDArray[np.float32], refine: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The chance of tumour (n, rows, columns) in the slices of one volume, read again as the engine does it.
+
+    See `overread.infer.refine`; here all slices are read so, there those that show something and those beside them.
+    """
+    chance = probabilities(net, slices)
+    if refine.get("mirror"):
+        chance = (chance + probabilities(net, np.ascontiguousarray(slices[..., ::-1]))[..., ::-1]) / np.float32(2)
+    share = np.float32(refine.get("across", 0.0))
+    beside = np.pad(chance, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    return (1 - 2 * share) * chance + share * (beside[:-2] + beside[2:])
 
 
 class Sampler:
@@ -131,7 +149,7 @@ class Task:
             for future in coming:
                 images, targets = zip(*future.result(), strict=True)
                 yield (
-                    torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()),
+                    torch.from_numpy(_channels_first(images, size)),
                     torch.from_numpy(np.stack(targets)[:, None]),
                 )
 

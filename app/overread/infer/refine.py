@@ -1,0 +1,57 @@
+"""A second, slower look at the slices that showed something, before findings are made of them.
+
+While a reader scrolls, a slice has to be read within a frame. What is proposed afterwards may cost more: each of these
+slices is read mirrored as well, and their probabilities are blended with those of the slices beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread.domain.ports import Backend, Cancel
+from overread.infer.manifest import Refine
+from overread.infer.slices import Slicer
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+def second_look(refine: Refine, slicer: Slicer, backend: Backend, seen: frozenset[int]) -> dict[int, Outputs]:
+    """The network's outputs, each with one slice first, for the slices in `seen` and those beside them.
+
+    Maps (1, channels, rows, columns) are blended across slices: `across` of either neighbour and the rest of the slice
+    itself; the first and the last slice stand in for what lies beyond. Other outputs (1, classes) are not.
+    """
+    reach = 1 if refine.across else 0
+    wanted = _around(seen, reach, slicer.count)
+    read = {index: _both_ways(refine, slicer, backend, index) for index in sorted(_around(wanted, reach, slicer.count))}
+    if not reach:
+        return read
+    return {
+        index: _blended(read[max(0, index - 1)], read[index], read[min(slicer.count - 1, index + 1)], refine.across)
+        for index in sorted(wanted)
+    }
+
+
+def _around(indices: frozenset[int], reach: int, count: int) -> frozenset[int]:
+    return frozenset(at for index in indices for at in range(max(0, index - reach), min(count, index + reach + 1)))
+
+
+def _both_ways(refine: Refine, slicer: Slicer, backend: Backend, index: int) -> Outputs:
+    tensor = slicer.tensor(index)
+    if not refine.mirror:
+        return dict(backend.run(tensor, Cancel()))
+    outputs = backend.run(np.concatenate([tensor, tensor[..., ::-1]]), Cancel())
+    return {
+        name: (answer[:1] + (answer[1:, ..., ::-1] if answer.ndim == 4 else answer[1:])) / np.float32(2)
+        for name, answer in outputs.items()
+    }
+
+
+def _blended(before: Mapping[str, NDArray[np.float32]], at: Outputs, after: Outputs, share: float) -> Outputs:
+    return {
+        name: (1 - 2 * share) * answer + share * (before[name] + after[name]) if answer.ndim == 4 else answer
+        for name, answer in at.items()
+    }
