@@ -1,6 +1,8 @@
 """`python -m models.training make RECIPE`: train, export, evaluate and write the card, or one of these alone.
 
 `python -m models.training collections NAME --data PATH`: what a folder with a public collection holds.
+
+`optimise` is a step of its own: it prunes and quantises what `train` and `export` made, and says what that is worth.
 """
 
 from __future__ import annotations
@@ -9,21 +11,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.training import recipe, task
+from models.training import card, recipe, report, task
 from models.training.collections.command import READERS, summary
+from models.training.optimise import optimise
 from models.training.train import Places, train
 from overread.domain.errors import UserError
 
 MODELS = Path(__file__).resolve().parents[1]
-STEPS = ("make", "train", "export", "evaluate")
+MAKE = ("train", "export", "evaluate")
+STEPS = {
+    "make": "train, export and evaluate",
+    **dict.fromkeys(MAKE, "this step alone"),
+    "optimise": "prune and quantise; ships what is faster and as good",
+}
 
 
 def main() -> int:
     """Read the command line and do the steps asked for, in their order."""
     parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
     commands = parser.add_subparsers(dest="step", required=True)
-    for step in STEPS:
-        command = commands.add_parser(step, help="all steps" if step == "make" else "this step alone")
+    for step, meaning in STEPS.items():
+        command = commands.add_parser(step, help=meaning)
         command.add_argument("recipe", type=Path)
         command.add_argument("--data", type=Path, required=True, help="the folder with train/ and nifti/")
         command.add_argument(
@@ -33,6 +41,8 @@ def main() -> int:
         command.add_argument("--out", type=Path, help="the model folder (default: models/ID)")
         command.add_argument("--resume", action="store_true", help="go on from the checkpoint")
         command.add_argument("--threads", type=int, default=2)
+        if step == "optimise":
+            command.add_argument("--steps", type=int, default=1000, help="of fine-tuning after each pruning")
     listing = commands.add_parser("collections", help="what a folder with a public collection holds")
     listing.add_argument("name", choices=sorted(READERS))
     listing.add_argument("--data", type=Path, required=True, help="the collection as it was published")
@@ -43,15 +53,22 @@ def main() -> int:
     work = task.create(chosen, arguments.data, arguments.fold)
     places = Places(arguments.run or Path("runs") / f"{chosen.name}-{arguments.fold}")
     folder = arguments.out or MODELS / chosen.name
-    steps = STEPS[1:] if arguments.step == "make" else (arguments.step,)
+    steps = MAKE if arguments.step == "make" else (arguments.step,)
     if "train" in steps:
         best = train(chosen, work, places.folder, resume=arguments.resume, threads=arguments.threads)
         say(f"best validation score {best:.4f}")
     if "export" in steps:
         work.export(places.best, folder)
+        (folder / report.VARIANTS).unlink(missing_ok=True)  # they were made of other weights
         say(f"{folder} written")
     if "evaluate" in steps:
         work.report(folder)
+        if places.log.exists():
+            report.learning_curves(places.log, folder / report.FIGURES / "learning.png")
+            card.refresh(folder)
+    if "optimise" in steps:
+        table = optimise(chosen, work, places.best, folder, steps=arguments.steps, threads=arguments.threads)
+        say(table.markdown())
     return 0
 
 

@@ -132,7 +132,9 @@ def write(folder: Path, text: str) -> None:
 
 
 def refresh(folder: Path) -> None:
-    """Bring the plots and the table of variants of a card that is there up to date."""
+    """Bring the plots and the table of variants of a card up to date, where there is one yet."""
+    if not (folder / "CARD.md").exists():
+        return
     text = (folder / "CARD.md").read_text("utf-8")
     for heading in ("\n## Figures\n", "\n## Variants\n"):
         text = text.split(heading)[0]

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.training.prune import fitted
 from overread.dicom.demo import demo_truth, ensure_demo
 from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
@@ -40,9 +41,8 @@ class Probability(nn.Module):
 
 
 def load(net: nn.Module, weights: Path) -> nn.Module:
-    """The net with the weights of a run, ready to be asked."""
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["net"])
-    return net.eval()
+    """The net with the weights of a run, ready to be asked; narrower where they are those of a pruned one."""
+    return fitted(net, torch.load(weights, map_location="cpu", weights_only=True)["net"]).eval()
 
 
 def write_model(

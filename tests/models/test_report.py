@@ -76,6 +76,8 @@ def test_limits_of_agreement_by_hand(tmp_path: Path) -> None:
 
 
 def test_the_card_shows_what_lies_in_its_folder(tmp_path: Path) -> None:
+    card.refresh(tmp_path)
+    assert not list(tmp_path.iterdir())
     card.write(tmp_path, "# Model\n")
     assert (tmp_path / "CARD.md").read_text("utf-8") == "# Model\n"
     report.bland_altman(VOLUMES, VOLUMES, tmp_path / "figures" / "volumes.png")
