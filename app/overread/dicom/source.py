@@ -103,7 +103,9 @@ def _completed(image: Dataset, stack: Stack) -> Dataset:
     for keyword in SHARED:
         if keyword not in image:
             setattr(image, keyword, "")
-    if not image.get("FrameOfReferenceUID"):
+    if not stack.grid.oriented:
+        image.pop("FrameOfReferenceUID", None)  # it would promise a place that no image of the stack gives
+    elif not image.get("FrameOfReferenceUID"):
         # The same one for all slices, and the next time again.
         image.FrameOfReferenceUID = generate_uid(entropy_srcs=[stack.uid])
     frames = image.get("PerFrameFunctionalGroupsSequence")

@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 
 from overread import __version__
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
-from overread.domain.finding import Code, Finding, ModelSource, Reader, Status
+from overread.domain.finding import Code, Finding, ModelSource, Reader, Status, only_box
 from overread.domain.study import Stack
 
 MANUFACTURER = "Overread"
@@ -46,12 +46,17 @@ def _algorithm(finding: Finding) -> tuple[SegmentAlgorithmTypeValues, hd.Algorit
     return SegmentAlgorithmTypeValues.AUTOMATIC, identification
 
 
+def _label(finding: Finding) -> str:
+    """The finding's title; it says so where the voxels are a box around something and not the thing itself."""
+    return f"{finding.title[:58]} (box)" if only_box(finding.mask, finding.box) else finding.title[:64]
+
+
 def _description(number: int, finding: Finding) -> SegmentDescription:
     algorithm_type, identification = _algorithm(finding)
     red, green, blue = (int(finding.colour[at : at + 2], 16) for at in (1, 3, 5))
     return SegmentDescription(
         segment_number=number,
-        segment_label=finding.title[:64],
+        segment_label=_label(finding),
         segmented_property_category=concept(finding.category),
         segmented_property_type=concept(finding.concept),
         algorithm_type=algorithm_type,
@@ -68,7 +73,9 @@ def write_seg(
 ) -> Dataset:
     """One SEG with a segment for each finding, every frame of the stack written, empty or not.
 
-    Viewers that place frames by counting would shift overlays if empty ones were left out.
+    Viewers that place frames by counting would shift overlays if empty ones were left out. On a single image without
+    a place in the patient the frames refer to that image alone (PS3.3 C.8.20.2), and without pixel spacing they have
+    none either.
     """
     pixels = np.stack([finding.mask.voxels for finding in findings], axis=-1).astype(np.uint8)
     segmentation = Segmentation(
@@ -91,6 +98,9 @@ def write_seg(
         omit_empty_frames=False,
     )
     carry_over(headers.first, segmentation)
+    if not stack.grid.calibrated:
+        for shared in segmentation.SharedFunctionalGroupsSequence:
+            shared.pop("PixelMeasuresSequence", None)
     if headers.multiframe:
         _number_as_in_the_file(segmentation, stack)
     return segmentation

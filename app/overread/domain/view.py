@@ -57,6 +57,7 @@ class ViewState:
     opacity: float = 0.20
     rejected: bool = False
     original: bool = False
+    heatmap: bool = True
     selected: str | None = None
     hidden: frozenset[str] = frozenset()
     tool: Tool = Tool.WINDOW
@@ -118,5 +119,6 @@ def opening(view: ViewState, grid: Grid, window: Window) -> ViewState:
         window=window,
         overlays=view.overlays,
         opacity=view.opacity,
+        heatmap=view.heatmap,
         brush=view.brush,
     )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.finding import Bools, Finding, Mask, Status
+from overread.domain.finding import Bools, Finding, Mask, Status, only_box
 from overread.domain.geometry import PlaneAxes
 from overread.render.projection import Projection, resized
 
@@ -36,11 +36,6 @@ class Layer:
     filled: bool = True
     dotted: bool = False
 
-    @property
-    def dashed(self) -> bool:
-        """Whether its line has gaps: nobody stands by what it encloses."""
-        return self.dotted or self.status in (Status.PROPOSED, Status.REJECTED)
-
 
 def mask_layer(
     mask: Mask, axes: PlaneAxes, index: int, status: Status, *, selected: bool = False, original: bool = False
@@ -63,12 +58,17 @@ def mask_layer(
 def finding_layers(
     findings: Sequence[Finding], axes: PlaneAxes, index: int, selected: str | None, *, original: bool
 ) -> list[Layer]:
-    """The layers of findings in a slice, the selected one on top; with `original` also what the model had drawn."""
+    """The layers of findings in a slice, the selected one on top; with `original` also what the model had drawn.
+
+    A detection without an outline has no layer.
+    """
     layers: list[Layer] = []
     for finding in sorted(findings, key=lambda f: f.id == selected):
         if original and finding.original is not None:
             layer = mask_layer(finding.original, axes, index, Status.PROPOSED, original=True)
             layers.extend([layer] if layer else [])
+        if only_box(finding.mask, finding.box):
+            continue  # it is drawn as the box that it is
         layer = mask_layer(finding.mask, axes, index, finding.status, selected=finding.id == selected)
         layers.extend([layer] if layer else [])
     return layers
@@ -88,10 +88,10 @@ def _draw(rgb: Bytes, layer: Layer, projection: Projection, opacity: float, thic
     if layer.filled and opacity > 0:
         _fill(rgb, x, y, inside, colour, opacity)
     # Dashes are counted pixel by pixel; a solid line does with its corners.
-    chain = cv2.CHAIN_APPROX_NONE if layer.dashed else cv2.CHAIN_APPROX_SIMPLE
+    chain = cv2.CHAIN_APPROX_NONE if is_dashed(layer.status, dotted=layer.dotted) else cv2.CHAIN_APPROX_SIMPLE
     contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, chain)
     lines = [np.asarray(contour[:, 0] + np.array([[x, y]]), np.int32) for contour in contours]
-    _outline(rgb, lines, layer, colour, thickness)
+    outline(rgb, lines, layer.status, thickness, selected=layer.selected, dotted=layer.dotted)
 
 
 def _fill(rgb: Bytes, x: int, y: int, inside: Bytes, colour: tuple[int, int, int], opacity: float) -> None:
@@ -137,24 +137,39 @@ def _at_screen_size(layer: Layer, projection: Projection) -> tuple[int, int, Byt
     return x + cut_x, y + cut_y, inside
 
 
-def _outline(
-    rgb: Bytes, lines: list[NDArray[np.int32]], layer: Layer, colour: tuple[int, int, int], thickness: float
+def outline(
+    rgb: Bytes,
+    lines: list[NDArray[np.int32]],
+    status: Status,
+    thickness: float,
+    *,
+    selected: bool = False,
+    dotted: bool = False,
 ) -> None:
-    """Dashed = proposed, solid = accepted, double = edited, dotted = what the model had drawn."""
-    width = max(1, round(thickness * (1.5 if layer.selected else 1.0)))
+    """Draw closed lines, (n, 2) screen pixels (x, y) each, in place: neighbouring pixels where they are dashed.
+
+    Dashed = proposed, solid = accepted, double = edited, dotted = what the model had drawn.
+    """
+    colour = COLOURS[status]
+    width = max(1, round(thickness * (1.5 if selected else 1.0)))
     rim = width + max(1, round(thickness / 2))
-    if layer.dashed:
-        on, off = (2, 5) if layer.dotted else (_DASH, _GAP)
+    if is_dashed(status, dotted=dotted):
+        on, off = (2, 5) if dotted else (_DASH, _GAP)
         scale = max(1.0, thickness / 1.5)
         dashes = [piece for line in lines for piece in _dashes(line, round(on * scale), round(off * scale))]
         cv2.polylines(rgb, dashes, False, (0, 0, 0), rim, cv2.LINE_AA)
         cv2.polylines(rgb, dashes, False, colour, width, cv2.LINE_AA)
-    elif layer.status is Status.EDITED:
+    elif status is Status.EDITED:
         cv2.polylines(rgb, lines, True, colour, 3 * width + 1, cv2.LINE_AA)
         cv2.polylines(rgb, lines, True, (0, 0, 0), width, cv2.LINE_AA)
     else:
         cv2.polylines(rgb, lines, True, (0, 0, 0), rim, cv2.LINE_AA)
         cv2.polylines(rgb, lines, True, colour, width, cv2.LINE_AA)
+
+
+def is_dashed(status: Status, *, dotted: bool = False) -> bool:
+    """Whether a line has gaps: nobody stands by what it encloses."""
+    return dotted or status in (Status.PROPOSED, Status.REJECTED)
 
 
 def _dashes(line: NDArray[np.int32], on: int, off: int) -> list[NDArray[np.int32]]:

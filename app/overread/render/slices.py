@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.finding import Finding
+from overread.domain.heatmap import Heatmap
 from overread.domain.study import Window
 from overread.domain.volume import Volume
+from overread.render.boxes import BoxMark, draw_boxes
 from overread.render.grey import shaded
+from overread.render.heat import draw_heat, shown_here
 from overread.render.overlay import Layer, draw, finding_layers
 from overread.render.projection import Projection, resized
 
@@ -26,6 +29,8 @@ def compose(
     invert: bool = False,
     findings: Sequence[Finding] = (),
     live: Sequence[Layer] = (),
+    boxes: Sequence[BoxMark] = (),
+    heatmap: Heatmap | None = None,
     selected: str | None = None,
     original: bool = False,
     opacity: float = 0.2,
@@ -33,7 +38,8 @@ def compose(
 ) -> Bytes:
     """The pane's picture, shape (height, width, 3), RGB: the slice, findings on it, and a model's fresh answers.
 
-    `live` are layers of slices a model has just read and that are no findings yet.
+    `live` are layers of slices a model has just read and that are no findings yet; `boxes` those of detections, and
+    `heatmap` what to lay beneath, where it belongs to this slice.
     """
     width, height = projection.size
     rgb = np.zeros((height, width, 3), np.uint8)
@@ -46,8 +52,11 @@ def compose(
         rows, columns, seen = projection.stretch(grey, cv2.INTER_CUBIC)
         if seen.size:
             cv2.cvtColor(seen, cv2.COLOR_GRAY2RGB, dst=rgb[rows, columns])
+    if heatmap is not None and shown_here(heatmap, projection):
+        draw_heat(rgb, heatmap, projection)
     layers = [*live, *finding_layers(findings, projection.axes, projection.index, selected, original=original)]
     draw(rgb, layers, projection, opacity, thickness)
+    draw_boxes(rgb, boxes, projection, thickness)
     return rgb
 
 

@@ -104,6 +104,14 @@ ACTIONS: tuple[Action, ...] = (
         checked=lambda w: w.session.view.overlays,
     ),
     Action(
+        "heatmap",
+        "See",
+        "Heatmap of the selected finding",
+        ("H",),
+        lambda w: looking.heatmap(w.session),
+        checked=lambda w: w.session.view.heatmap,
+    ),
+    Action(
         "rejected",
         "See",
         "Show what was rejected",

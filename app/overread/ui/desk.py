@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Status, find
+from overread.domain.finding import Finding, Kind, Status, find
 from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
 from overread.domain.view import Tool
 from overread.imaging.paint import Stroke, empty
@@ -148,7 +148,11 @@ class Desk(QObject):
         self.session.set_view(replace(self.session.view, tool=wanted, overlays=True))
 
     def edit(self) -> None:
-        """Begin or end drawing on the selected finding."""
+        """Begin or end drawing on the selected finding, if it has an outline that can be drawn."""
+        finding = self.session.selected
+        if finding is not None and finding.kind is Kind.CLASSIFICATION:
+            self.told.emit(f"{finding.label} is said of the whole image: there is no outline to edit.", "", "")
+            return
         if self.session.view.tool is not Tool.WINDOW:
             self.take(self.session.view.tool)
             return
@@ -173,7 +177,7 @@ class Desk(QObject):
             return False
         target = session.selected
         erase = view.tool is Tool.ERASER
-        if target is not None and target.status is Status.REJECTED:
+        if target is not None and (target.status is Status.REJECTED or target.kind is Kind.CLASSIFICATION):
             target = None
         if target is None and erase:
             self.told.emit("Select the finding to erase from.", "Click it in the list, or press N.", "")

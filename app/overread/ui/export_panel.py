@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from overread.domain.errors import UserError
+from overread.domain.finding import Finding, Kind
 from overread.domain.study import Stack
 from overread.session.jobs import Job
 from overread.session.session import Session
@@ -97,11 +99,12 @@ class ExportPanel(QFrame):
         waiting = [finding for finding in self.session.shown_findings if finding.status.value == "proposed"]
         image = self.session.image
         series = image.stack.identity.series_description if image else ""
-        what = ", ".join(f"{finding.title} ({finding.status.value})" for finding in leaving)
+        what = ", ".join(_leaving_text(finding) for finding in leaving)
         text = f"From {series}: {what}." if leaving else "Nothing is accepted on this series yet."
         if waiting:
             text += f" {len(waiting)} undecided stay here."
         self.summary.setText(text)
+        self.go.setText("Export SEG and SR" if any(finding.mask for finding in leaving) else "Export SR")
         self.go.setEnabled(bool(leaving) and (self._job is None or not self._job.running))
 
     def _named(self) -> None:
@@ -149,7 +152,8 @@ class ExportPanel(QFrame):
         link = (
             f'<a style="color: {style.ACTIVE}" href="{QUrl.fromLocalFile(str(folder)).toString()}">Open the folder</a>'
         )
-        self.result.setText(f"Written, read back and checked:<br>{names}<br>{link}")
+        remarks = "".join(f"<br>{html.escape(item.remark)}" for item in written if item.remark)
+        self.result.setText(f"Written, read back and checked:<br>{names}{remarks}<br>{link}")
         self.result.setStyleSheet(f"color: {style.ACCEPTED};")
         self.session.note("export", ", ".join(item.path.name for item in written), stack.identity)
         self.refresh()
@@ -164,6 +168,14 @@ class ExportPanel(QFrame):
         self.result.setText(str(error))
         self.result.setStyleSheet(f"color: {style.DANGER};")
         self.result.show()
+
+
+def _leaving_text(finding: Finding) -> str:
+    """What is said of a finding before it leaves; of a class, whether it is there."""
+    name = finding.title
+    if finding.kind is Kind.CLASSIFICATION:
+        name = f"{finding.label} {'present' if finding.positive else 'absent'}"
+    return f"{name} ({finding.status.value})"
 
 
 def _labelled(text: str, widget: QWidget) -> QWidget:

@@ -6,17 +6,18 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from overread.domain.finding import Finding, Status
+from overread.domain.finding import Finding, Kind, Status, VoxelBox, only_box
+from overread.domain.geometry import Grid
 from overread.ui import style
 from overread.ui.elided import ElidedLabel
 
 
 class LineSample(QWidget):
-    """How the finding's outline looks on the image: dashed, solid or double."""
+    """How the finding's outline looks on the image: dashed, solid or double; a dot for what has no outline."""
 
-    def __init__(self, status: Status, parent: QWidget | None = None) -> None:
+    def __init__(self, finding: Finding, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.status = status
+        self.status, self.positive = finding.status, finding.positive
         self.setFixedSize(28, 16)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
@@ -27,7 +28,12 @@ class LineSample(QWidget):
         dashed = self.status in (Status.PROPOSED, Status.REJECTED)
         kind = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
         painter.setPen(QPen(colour, 2.0, kind))
-        if self.status is Status.EDITED:
+        if self.positive is not None:
+            # It has no line on the image: full where the model calls it present, else empty.
+            painter.setPen(QPen(colour, 2.0))
+            painter.setBrush(colour if self.positive else QColor(0, 0, 0, 0))
+            painter.drawEllipse(8, 2, 11, 11)
+        elif self.status is Status.EDITED:
             painter.drawLine(1, 5, 27, 5)
             painter.drawLine(1, 10, 27, 10)
         else:
@@ -41,7 +47,9 @@ class FindingCard(QFrame):
     chosen = Signal(str)
     hide_asked = Signal(str)
 
-    def __init__(self, finding: Finding, *, selected: bool, hidden: bool, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, finding: Finding, grid: Grid, *, selected: bool, hidden: bool, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.finding = finding
         self.setObjectName("card")
@@ -54,8 +62,8 @@ class FindingCard(QFrame):
         column.setSpacing(4)
         head = QHBoxLayout()
         head.setSpacing(8)
-        head.addWidget(LineSample(finding.status))
-        title = ElidedLabel(finding.title)
+        head.addWidget(LineSample(finding))
+        title = ElidedLabel(finding.label if finding.kind is Kind.CLASSIFICATION else finding.title)
         title.setFont(style.font(13, bold=True))
         head.addWidget(title, 1)
         eye = QToolButton()
@@ -66,7 +74,13 @@ class FindingCard(QFrame):
         eye.clicked.connect(lambda: self.hide_asked.emit(finding.id))
         head.addWidget(eye)
         column.addLayout(head)
-        column.addWidget(QLabel(size_text(finding)))
+        said = QLabel(size_text(finding, grid))
+        said.setWordWrap(True)
+        column.addWidget(said)
+        if finding.classes:
+            kinds = QLabel(classes_text(finding))
+            kinds.setWordWrap(True)
+            column.addWidget(kinds)
         foot = QHBoxLayout()
         foot.setSpacing(8)
         state = QLabel(word)
@@ -96,17 +110,37 @@ class FindingCard(QFrame):
         self.chosen.emit(self.finding.id)
 
 
-def size_text(finding: Finding) -> str:
-    """Volume, axes and score, as far as they are known."""
+def size_text(finding: Finding, grid: Grid) -> str:
+    """Volume, axes and score, as far as they are known; for a class its probability beside the threshold."""
+    if finding.kind is Kind.CLASSIFICATION and finding.score is not None and finding.threshold is not None:
+        side = "above" if finding.positive else "below"
+        return f"probability {finding.score:.2f}   {side} threshold {finding.threshold:.2f}"
     measures, parts = finding.measures, []
     if measures is not None:
-        parts.append(f"{measures.volume_ml:.1f} ml")
+        parts.append(f"{measures.volume_ml:.1f} ml" if measures.volume_ml >= 0.1 else f"{measures.volume_ml:.2g} ml")
         parts.append(f"{measures.long_axis_mm:.0f} × {measures.short_axis_mm:.0f} mm")
+    elif finding.bounds is not None and only_box(finding.mask, finding.box):
+        parts.append(f"box {box_size(finding.bounds, grid)}")
     else:
         parts.append(f"{finding.mask.count} voxels")
     if finding.score is not None:
         parts.append(f"score {finding.score:.2f}")
     return "   ".join(parts)
+
+
+def box_size(box: VoxelBox, grid: Grid) -> str:
+    """How large a box is: across, down and through the slices in mm, or across and down in pixels."""
+    sizes = [stop - start for start, stop in zip(box[:3], box[3:], strict=True)]
+    if not grid.calibrated:
+        return f"{sizes[2]} × {sizes[1]} pixels"
+    k, j, i = (size * spacing for size, spacing in zip(sizes, grid.spacing, strict=True))
+    return f"{i:.0f} × {j:.0f} × {k:.0f} mm" if grid.oriented else f"{i:.0f} × {j:.0f} mm"
+
+
+def classes_text(finding: Finding) -> str:
+    """The probability of each class, the greatest first."""
+    ranked = sorted(finding.classes, key=lambda named: -named[1])
+    return "   ".join(f"{label} {probability:.2f}" for label, probability in ranked)
 
 
 def source_text(finding: Finding) -> str:

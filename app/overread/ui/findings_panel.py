@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from overread.domain.finding import Finding, Status
+from overread.domain.finding import Finding, Kind, Status
+from overread.domain.geometry import Grid
 from overread.domain.view import Tool, ViewState
 from overread.session.state import Phase, Reading
 from overread.ui import looking, style
@@ -164,8 +165,10 @@ class FindingsPanel(QFrame):
         count = f"FINDINGS   {len(findings) - rejected}" if findings else "FINDINGS"
         self.heading.setText(f"{count} · {undecided} undecided" if undecided else count)
         shown = [f for f in findings if view.rejected or f.status is not Status.REJECTED]
-        for finding in sorted(shown, key=lambda f: (_ORDER[f.status], f.number)):
-            self._add(self._card(finding, view))
+        image = self.session.image
+        if image is not None:
+            for finding in sorted(shown, key=lambda f: (_ORDER[f.status], f.number)):
+                self._add(self._card(finding, image.stack.grid, view))
         self._empty = _quiet("")
         self._add(self._empty)
         if rejected:
@@ -190,9 +193,9 @@ class FindingsPanel(QFrame):
     def _add(self, widget: QWidget) -> None:
         self._list.insertWidget(self._list.count() - 1, widget)
 
-    def _card(self, finding: Finding, view: ViewState) -> FindingCard:
+    def _card(self, finding: Finding, grid: Grid, view: ViewState) -> FindingCard:
         selected = finding.id == view.selected
-        card = FindingCard(finding, selected=selected, hidden=finding.id in view.hidden)
+        card = FindingCard(finding, grid, selected=selected, hidden=finding.id in view.hidden)
         card.chosen.connect(self._choose)
         card.hide_asked.connect(self._hide)
         if selected:
@@ -203,6 +206,12 @@ class FindingsPanel(QFrame):
     def _buttons(self, finding: Finding, view: ViewState) -> list[QPushButton]:
         editing = view.tool is not Tool.WINDOW
         wanted = [("accept", "Accept  A"), ("edit", "Done  E" if editing else "Edit  E"), ("reject", "Reject  X")]
+        if finding.kind is Kind.CLASSIFICATION:
+            # What is agreed with has to be plain: below the threshold it is that nothing is there.
+            agreed = "present" if finding.positive else "absent"
+            wanted = [("accept", f"Accept: {agreed}  A"), ("reject", "Reject  X")]
+            if finding.heatmap is not None:
+                wanted.append(("heatmap", "Heatmap  H"))
         if finding.status.leaves:
             wanted = wanted[1:]
         if finding.original is not None:
@@ -230,10 +239,11 @@ class FindingsPanel(QFrame):
             text = "Open a study, and what models see in it stands here."
         elif phases & {Phase.STARTING, Phase.RUNNING, Phase.WAITING, Phase.PAUSED}:
             text = "Being read …"
+        elif Phase.NOTHING in phases:
+            text = "The model looked and found nothing."
+            text += " Press B to draw a finding of your own." if image.stack.grid.oriented else ""
         elif not image.stack.grid.oriented:
             text = "Findings cannot be drawn here yet: this image has no place in the patient."
-        elif Phase.NOTHING in phases:
-            text = "The model looked and found nothing. Press B to draw a finding of your own."
         elif phases <= {Phase.OFF}:
             text = "No model is switched on. Press M to switch it on, or B to draw a finding."
         else:

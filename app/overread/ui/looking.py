@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from overread.domain.finding import Finding
-from overread.domain.geometry import Index, Plane
+from overread.domain.geometry import Index, Plane, plane_axes
 from overread.domain.study import Window
 from overread.domain.view import Camera, Layout, dragged, scrolled
 from overread.session.presets import fitted, windows
@@ -139,8 +139,16 @@ def original(session: Session) -> None:
     session.set_view(replace(session.view, original=not session.view.original))
 
 
+def heatmap(session: Session) -> None:
+    """Show or hide what made a model say so, for the classification that is selected."""
+    session.set_view(replace(session.view, heatmap=not session.view.heatmap))
+
+
 def show(session: Session, finding: Finding) -> None:
-    """Select a finding and go to its largest slice, its middle under the crosshair."""
+    """Select a finding and go to its largest slice, its middle under the crosshair.
+
+    One that speaks of an image as a whole has no middle: the slice is gone to that its heatmap lies on.
+    """
     image = session.image
     if image is None:
         return
@@ -149,4 +157,8 @@ def show(session: Session, finding: Finding) -> None:
     if finding.measures is not None:
         middle[0] = finding.measures.largest_slice
     cursor = image.stack.grid.clamp(middle) if finding.mask else session.view.cursor
+    if finding.heatmap is not None:
+        at = list(cursor)
+        at[plane_axes(image.stack.grid, finding.heatmap.plane).through] = finding.heatmap.index
+        cursor = image.stack.grid.clamp(at)
     session.set_view(replace(session.view, cursor=cursor, selected=finding.id))

@@ -12,11 +12,14 @@ from PySide6.QtWidgets import QWidget
 
 from overread.domain.finding import Status
 from overread.domain.geometry import Floats, Plane
+from overread.domain.heatmap import Heatmap
 from overread.domain.view import Layout, Tool, slice_index
+from overread.render.boxes import BoxMark, box_marks, box_text
+from overread.render.heat import shown_here
 from overread.render.overlay import Layer
 from overread.render.projection import Projection, project
 from overread.render.slices import compose
-from overread.ui import looking, marks
+from overread.ui import captions, looking, marks
 from overread.ui.desk import Desk
 from overread.ui.gestures import Gesture, PaintDrag, PanDrag, WindowDrag, ZoomDrag
 
@@ -38,6 +41,8 @@ class SlicePane(QWidget):
         self._bytes: NDArray[np.uint8] | None = None
         self._stale = True
         self._mouse: QPointF | None = None
+        self._boxes: list[BoxMark] = []
+        self._heatmap: Heatmap | None = None
         self._wheel = 0
         self.painted = 0
         self.setMouseTracking(True)
@@ -135,6 +140,8 @@ class SlicePane(QWidget):
         image, view = self.session.image, self.session.view
         assert image is not None
         ratio = self.devicePixelRatioF()
+        self._boxes = self._box_marks(projection)
+        self._heatmap = self._heatmap_here(projection)
         picture = compose(
             image.volume,
             projection,
@@ -142,6 +149,8 @@ class SlicePane(QWidget):
             invert=view.invert,
             findings=self.desk.visible(),
             live=self._live(projection) if view.overlays else (),
+            boxes=self._boxes,
+            heatmap=self._heatmap,
             selected=view.selected,
             original=view.original,
             opacity=view.opacity,
@@ -159,8 +168,29 @@ class SlicePane(QWidget):
         patches = self.session.runs.live(image.stack.uid, self.plane, projection.index)
         return [Layer(patch.mask, patch.start, Status.PROPOSED) for patch in patches]
 
+    def _box_marks(self, projection: Projection) -> list[BoxMark]:
+        """The boxes on the slice: of a model still at work first, then those of findings."""
+        image, view = self.session.image, self.session.view
+        if image is None or not view.overlays:
+            return []
+        fresh = self.session.runs.live_boxes(image.stack.uid, self.plane, projection.index)
+        marked = [BoxMark(box.edges, box_text(box.label, box.score)) for box in fresh]
+        return marked + box_marks(self.desk.visible(), projection.axes, projection.index, view.selected)
+
+    def _heatmap_here(self, projection: Projection) -> Heatmap | None:
+        """The heatmap of the finding that the reader selected, where it lies on this slice."""
+        finding, view = self.session.selected, self.session.view
+        seen = finding.heatmap if finding is not None and finding.id not in view.hidden else None
+        if seen is None or not (view.overlays and view.heatmap):
+            return None
+        return seen if shown_here(seen, projection) else None
+
     def _marks(self, painter: QPainter, projection: Projection, width: float, height: float) -> None:
         view, ratio = self.session.view, self.devicePixelRatioF()
+        if not self._stale:
+            captions.box_labels(painter, self._boxes, projection, ratio, width, height)
+            if self._heatmap is not None:
+                captions.heat_key(painter, self._heatmap, projection, width, height)
         if view.layout is Layout.THREE:
             k, j, i = view.cursor
             x, y = projection.to_screen((float(k), float(j), float(i)))

@@ -1,0 +1,90 @@
+"""What models say, written on the image: the names of boxes, and the key to a heatmap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPen
+
+from overread.domain.heatmap import Heatmap
+from overread.render.boxes import BoxMark
+from overread.render.heat import table
+from overread.render.projection import Projection
+from overread.ui import style
+from overread.ui.marks import halo
+
+_LINE = 16.0
+_MARGIN = 10.0
+# Below the acquisition's lines, which stand in the same corner.
+_TOP = 96.0
+_BAR = 12.0, 140.0
+
+
+def box_labels(
+    painter: QPainter, boxes: Sequence[BoxMark], projection: Projection, ratio: float, width: float, height: float
+) -> None:
+    """Write name and score beside each box, on a pane of `width` × `height` logical pixels.
+
+    Above the box, or below where there is no room; names that would cover each other are put further up.
+    """
+    metrics = QFontMetricsF(style.font(12))
+    taken: list[QRectF] = []
+    for mark in boxes:
+        left, top, right, bottom = (edge / ratio for edge in mark.on_screen(projection))
+        if right < 0 or bottom < 0 or left >= width or top >= height:
+            continue
+        wide = metrics.horizontalAdvance(mark.text)
+        x = min(max(left, _MARGIN), width - wide - _MARGIN)
+        above = top - _LINE - 2
+        y = above if above > 0 else min(bottom + 2, height - _LINE)
+        place = QRectF(x, y, wide, _LINE)
+        for other in sorted(taken, key=lambda rect: -rect.y()):
+            if place.intersects(other):
+                place.moveTop(other.y() - _LINE)
+        if place.y() >= 0:
+            taken.append(place)
+            halo(painter, mark.text, place.x(), place.y(), bold=mark.selected)
+
+
+def key_lines(heatmap: Heatmap, projection: Projection) -> tuple[str, ...]:
+    """What a heatmap shows, by which method, and how fine it really is."""
+    rows, columns = heatmap.shape
+    row0, column0, row1, column1 = heatmap.extent
+    down, across = (row1 - row0) / rows, (column1 - column0) / columns
+    unit = "px"
+    if projection.grid.calibrated:
+        axes, spacing = projection.axes, projection.grid.spacing
+        down, across, unit = down * spacing[axes.down], across * spacing[axes.across], "mm"
+    return (
+        f"What speaks for {heatmap.label}",
+        f"{heatmap.method} of {heatmap.layer}",
+        f"{rows} × {columns} cells of {down:.0f} × {across:.0f} {unit}, smoothed",
+        "No outline of a lesion  ·  H hides",
+    )
+
+
+def heat_key(painter: QPainter, heatmap: Heatmap, projection: Projection, width: float, height: float) -> None:
+    """The colour bar and the caption of a heatmap, at the right edge of a pane, above its middle."""
+    metrics = QFontMetricsF(style.font(12))
+    wide, high = _BAR
+    high = min(high, max(height / 2 - _TOP - 5 * _LINE, 24.0))
+    x, y = width - _MARGIN - wide, _TOP
+    most = max(float(heatmap.values.max()), 0.0)
+    for number, text in enumerate(key_lines(heatmap, projection)):
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width / 2)
+        halo(painter, shown, width - _MARGIN - metrics.horizontalAdvance(shown), y + number * _LINE)
+    y += 4 * _LINE + 8
+    if most == 0:
+        text = "Nothing in this image does"
+        halo(painter, text, width - _MARGIN - metrics.horizontalAdvance(text), y)
+        return
+    ramp = QLinearGradient(QPointF(x, y + high), QPointF(x, y))
+    colours = table()
+    for at in range(0, 256, 15):
+        ramp.setColorAt(at / 255, QColor(*(int(part) for part in colours[at])))
+    painter.setPen(QPen(QColor(style.TEXT), 1.0))
+    painter.setBrush(ramp)
+    painter.drawRect(QRectF(x, y, wide, high))
+    for text, beside in ((f"{most:.3g}", y), ("0", y + high - _LINE + 2)):
+        halo(painter, text, x - 6 - metrics.horizontalAdvance(text), beside)
