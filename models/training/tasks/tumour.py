@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import tomlkit
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -17,12 +20,34 @@ from torch.nn import functional
 from models.training import bundles
 from models.training.augment import augmented, without_tumour
 from models.training.cmunext import CMUNeXt
+from models.training.evaluate import spaced, volume_of
+from models.training.export import demo_tensor, load, write_manifest, write_model
 from models.training.folds import Fold, folds
-from models.training.measures import dice
+from models.training.measures import best_threshold, dice, interval_by_patient
 from models.training.recipe import Recipe
+from models.training.report import Table, sections
 from models.training.task import Batch
 from models.training.tasks.glioma import overlap_loss
+from models.training.tasks.tumour_card import CARD
 from overread.imaging.intensity import normaliser
+from overread.infer.backends import Chain
+from overread.infer.detector import OnnxDetector
+from overread.infer.manifest import read
+
+# The bundle says nothing of it; 5 mm and more is usual.
+ASSUMED_THICKNESS_MM = 5.0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """How one held-out slice was read: its overlap with the truth, and the class named; "" where nothing was found."""
+
+    id: str
+    block: str
+    truth: str
+    named: str
+    dice: float
+    area: int
 
 
 class Classified(nn.Module):
@@ -43,7 +68,7 @@ class Classified(nn.Module):
         logits = self.net.head(self.net.decode(levels))
         deep = levels[-1]
         # the mask only points: the classes do not teach it
-        chance = functional.adaptive_avg_pool2d(torch.sigmoid(logits.detach()), (deep.shape[2], deep.shape[3])) + 1e-4
+        chance = functional.avg_pool2d(torch.sigmoid(logits.detach()), self.net.multiple) + 1e-4
         inside = (deep * chance).sum(dim=(2, 3)) / chance.sum(dim=(2, 3))
         return logits, cast("Tensor", self.name(torch.cat([deep.mean(dim=(2, 3)), inside], dim=1)))
 
@@ -168,3 +193,135 @@ class Task:
         ]
         overlap, right = np.asarray(pairs, np.float64).mean(axis=0)
         return {"dice": float(overlap), "accuracy": float(right), "score": float(overlap + right) / 2}
+
+    def export(self, weights: Path, folder: Path) -> None:
+        """The threshold is the one with the best mean Dice on the validation slices."""
+        net = load(self.network(), weights)
+        chances = [chance for chance, _ in self.asked(net, [image for image, _, _ in self._watched])]
+        manifest = deepcopy(dict(self.recipe.manifest))
+        (output,) = manifest["outputs"]
+        output["threshold"] = best_threshold(chances, [mask for _, mask, _ in self._watched])
+        outputs = [manifest["output"], manifest["class_output"]]
+        write_model(folder, manifest, Named(net), demo_tensor(manifest, "T1C"), outputs)
+
+    def report(self, folder: Path) -> None:
+        """The held-out blocks, each slice as a series of its own."""
+        table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
+        detector = OnnxDetector(read(folder), Chain())
+        wanted = set(self.parts.test)
+        seen = [self._read(detector, row) for row in self.rows if row.group in wanted]
+        blocks = [one.block for one in seen]
+        overlaps = np.array([one.dice for one in seen])
+        right = np.array([one.truth == one.named for one in seen], np.float64)
+        low, high = interval_by_patient(lambda rows: float(overlaps[rows].mean()), blocks)
+        least, most = interval_by_patient(lambda rows: float(right[rows].mean()), blocks)
+        measured = {
+            "slices": len(seen),
+            "blocks": len(wanted),
+            "dice": round(float(overlaps.mean()), 3),
+            "dice_low": round(low, 3),
+            "dice_high": round(high, 3),
+            "dice_median": round(float(np.median(overlaps)), 3),
+            "missed": int((overlaps == 0).sum()),
+            "accuracy": round(float(right.mean()), 3),
+            "accuracy_low": round(least, 3),
+            "accuracy_high": round(most, 3),
+        }
+        parameters = sum(p.numel() for p in self.network().parameters())
+        table["results"] = {
+            "headline": f"Dice {measured['dice']:.3f} ({low:.3f}–{high:.3f}), right name {measured['accuracy']:.3f} "
+            f"({least:.3f}–{most:.3f}), {len(seen)} slices of {len(wanted)} held-out blocks",
+            "parameters": parameters,
+            "held_out": measured,
+        }
+        write_manifest(folder, table)
+        self._card(folder, table, seen)
+
+    def _read(self, detector: OnnxDetector, row: bundles.Row) -> Slice:
+        image, mask = bundles.image(row), bundles.mask(row) > 0
+        affine = spaced((ASSUMED_THICKNESS_MM, *self.recipe.manifest["prepare"]["spacing_mm"]))
+        proposals = detector(volume_of(image[None], affine, role="T1C"), lambda fraction: None)
+        found = np.zeros(mask.shape, np.bool_)
+        for proposal in proposals:
+            found |= proposal.mask.voxels[0]
+        largest = max(proposals, key=lambda proposal: proposal.mask.count, default=None)
+        truth = self.classes[self._keys.index(row.label)]
+        return Slice(row.id, row.group, truth, largest.label if largest else "", dice(found, mask), int(mask.sum()))
+
+    def _card(self, folder: Path, table: dict[str, Any], seen: Sequence[Slice]) -> None:
+        prepare, output = table["prepare"], table["outputs"][0]
+        counts = {
+            name: sum(row.group in getattr(self.parts, name) for row in self.rows)
+            for name in ("train", "validation", "test")
+        }
+        text = CARD.format(
+            **{key: table[key] for key in ("id", "name", "version", "summary", "use")},
+            **table["results"]["held_out"],
+            **counts,
+            parameters=table["results"]["parameters"],
+            spacing=prepare["spacing_mm"][0],
+            size=prepare["size"][0],
+            threshold=output["threshold"],
+            least=output["min_volume_ml"],
+            keep=output["keep"],
+            bundle=self.recipe.bundle,
+            data=table["licence"]["data"],
+            weights=table["licence"]["weights"],
+            seed=self.recipe.seed,
+            fold=self.fold,
+            healthy=float(self.recipe.data["healthy"]),
+            by_class=self._by_class(seen).markdown(),
+            confusion=self._confusion(seen).markdown(),
+            failures=failures(seen),
+        )
+        (folder / "CARD.md").write_text(text + sections(folder), encoding="utf-8")
+
+    def _by_class(self, seen: Sequence[Slice]) -> Table:
+        rows = []
+        for name in self.classes:
+            own = [one for one in seen if one.truth == name]
+            rows.append(
+                {
+                    "class": name,
+                    "slices": len(own),
+                    "Dice": float(np.mean([one.dice for one in own])) if own else float("nan"),
+                    "rightly named": float(np.mean([one.named == name for one in own])) if own else float("nan"),
+                }
+            )
+        return Table.of(rows)
+
+    def _confusion(self, seen: Sequence[Slice]) -> Table:
+        columns = (*self.classes, "")
+        rows = [
+            {"": name}
+            | {
+                column or "nothing found": sum(one.truth == name and one.named == column for one in seen)
+                for column in columns
+            }
+            for name in self.classes
+        ]
+        return Table.of(rows)
+
+
+def failures(seen: Sequence[Slice]) -> str:
+    """What the held-out slices show: by size of the tumour in the slice, and the worst block."""
+    by_size = sorted(seen, key=lambda one: one.area)
+    third = max(1, len(by_size) // 3)
+    lines = []
+    for name, own in (("smallest", by_size[:third]), ("largest", by_size[-third:])):
+        overlap = np.mean([one.dice for one in own])
+        right = np.mean([one.truth == one.named for one in own])
+        lines.append(
+            f"- The {name} third of the outlines ({own[0].area} to {own[-1].area} pixels): mean Dice {overlap:.3f}, "
+            f"rightly named {right:.3f}."
+        )
+    blocks = sorted({one.block for one in seen})
+    worst = min(blocks, key=lambda block: float(np.mean([one.dice for one in seen if one.block == block])))
+    own = [one for one in seen if one.block == worst]
+    names = sorted({one.truth for one in own})
+    overlap, right = np.mean([(one.dice, one.truth == one.named) for one in own], axis=0)
+    lines.append(
+        f"- The worst block ({worst}, {len(own)} slices, {', '.join(names).lower()}): mean Dice {overlap:.3f}, rightly "
+        f"named {right:.3f}."
+    )
+    return "\n".join(lines)
