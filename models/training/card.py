@@ -48,8 +48,11 @@ the whole mask; intervals are 95 % bootstrap intervals over patients.
 | Dice, mean per patient | **{dice_mean:.3f}** ({dice_low:.3f} to {dice_high:.3f}) |
 | Dice, median | {dice_median:.3f} |
 | Dice, worst patient | {dice_worst:.3f} |
+| IoU, mean | {iou_mean:.3f} |
+| 95th percentile Hausdorff distance, median | {hd95_median_mm:.1f} mm |
 | patients with a Dice below 0.5 | {below_half} of {patients} |
 | sensitivity, precision (voxels, mean per patient) | {sensitivity_mean:.3f}, {precision_mean:.3f} |
+| specificity, accuracy (voxels of the whole volume, mean per patient) | {specificity_mean:.4f}, {accuracy_mean:.4f} |
 | found / true volume, median (quartiles) | {ratio_median:.2f} ({ratio_low:.2f} to {ratio_high:.2f}) |
 
 The published reference on this collection is 0.836 (mean Dice over 110 patients, cross-validated, a U-Net of 7.8 M

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from models.training.measures import Counts, interval
+from models.training.measures import Counts, hd95, interval
 from overread.domain.geometry import Grid
 from overread.domain.study import Encoding, Identity, Stack
 from overread.domain.volume import Volume
@@ -26,8 +26,12 @@ class Score:
 
     name: str
     dice: float
+    iou: float
     sensitivity: float
+    specificity: float
     precision: float
+    accuracy: float
+    hd95_mm: float
     truth_ml: float
     found_ml: float
 
@@ -57,8 +61,12 @@ def scored(name: str, detector: OnnxDetector, volume: Volume, truth: NDArray[np.
     return Score(
         name,
         counts.dice,
+        counts.iou,
         counts.sensitivity,
+        counts.specificity,
         counts.precision if found.any() else 0.0,  # what finds nothing is not right about it
+        counts.accuracy,
+        hd95(found, truth, volume.grid.spacing),
         float(truth.sum()) * voxel_ml,
         float(found.sum()) * voxel_ml,
     )
@@ -96,6 +104,10 @@ def summary(scores: Sequence[Score]) -> dict[str, Any]:
         "dice_high": round(high, 3),
         "dice_median": round(float(np.median(values)), 3),
         "dice_worst": round(min(values), 3),
+        "iou_mean": round(float(np.mean([s.iou for s in scores])), 3),
+        "hd95_median_mm": round(float(np.median([s.hd95_mm for s in scores])), 1),
+        "specificity_mean": round(float(np.mean([s.specificity for s in scores])), 4),
+        "accuracy_mean": round(float(np.mean([s.accuracy for s in scores])), 4),
         "sensitivity_mean": round(float(np.mean([s.sensitivity for s in scores])), 3),
         "precision_mean": round(float(np.mean([s.precision for s in scores])), 3),
         "below_half": sum(value < 0.5 for value in values),

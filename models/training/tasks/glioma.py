@@ -23,6 +23,7 @@ from models.training.cmunext import CMUNeXt
 from models.training.evaluate import elsewhere, scored, spaced, summary, volume_of
 from models.training.export import Probability, demo_tensor, load, write_manifest, write_model
 from models.training.recipe import Recipe
+from models.training.report import FIGURES, Table, bland_altman
 from models.training.score import best_threshold, dice, probabilities
 from models.training.task import Batch
 from overread.infer.backends import Chain
@@ -203,5 +204,8 @@ class Task:
             "consensus_dice": {score.name: round(score.dice, 3) for score in outside},
         }
         write_manifest(folder, table)
+        Table.of(measured["table"]).write(folder / "held_out.csv")
+        found, truth = [score.found_ml for score in inside], [score.truth_ml for score in inside]
+        bland_altman(found, truth, folder / FIGURES / "volumes.png")
         counts = {name: len(getattr(self._parts, name)) for name in ("train", "validation", "test")}
         card.write(folder, card.card(self.recipe, table, counts, measured))
