@@ -276,7 +276,7 @@ def test_switched_off_and_on(sit: Callable[..., Sitting], models: Path, study: P
     sitting.settle()
     assert (reading(sitting).phase, reading(sitting).done) == (Phase.OFF, 0)
     assert sitting.session.findings == ()
-    assert sitting.session.settings.models_on == ()
+    assert MODEL not in sitting.session.settings.models_on
     sitting.session.toggle_model(MODEL)
     sitting.settle()
     assert reading(sitting).phase is Phase.DONE

@@ -98,6 +98,9 @@ def write_seg(
         omit_empty_frames=False,
     )
     carry_over(headers.first, segmentation)
+    if "FrameOfReferenceUID" not in segmentation:
+        # without a place in the patient it is asked for, empty where nobody knows (PS3.3 C.7.6.1.1.1)
+        segmentation.PatientOrientation = headers.first.get("PatientOrientation")
     if not stack.grid.calibrated:
         for shared in segmentation.SharedFunctionalGroupsSequence:
             shared.pop("PixelMeasuresSequence", None)
