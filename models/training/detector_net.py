@@ -135,20 +135,23 @@ def targets(boxes: Sequence[Tensor], rows: int, columns: int) -> Tensor:
     return maps
 
 
-def loss(maps: Tensor, wanted: Tensor) -> Tensor:
+def loss(maps: Tensor, wanted: Tensor, counts: Tensor | None = None, sized: Tensor | None = None) -> Tensor:
     """Zhou et al., equation 4: focal loss of the heat, plus 0.1 × L1 of the sizes, plus L1 of the offsets.
 
     ``maps`` are raw, ``wanted`` comes from `targets`; both (n, 5, h, w). Sums are divided by the number of centres, or
-    by one where there are none.
+    by one where there are none. ``counts`` (n, h, w) weighs the heat of each cell: 0 where nobody knows what is there.
+    ``sized`` (n,) is 0 for images whose objects have a place but no known size: their sizes do not count.
     """
     # In the logit, where neither logarithm can overflow.
     heat, logit = maps[:, 0].sigmoid(), maps[:, 0]
     centre = wanted[:, 0] == 1
     found = (1 - heat) ** 2 * functional.logsigmoid(logit)
     nothing = (1 - wanted[:, 0]) ** 4 * heat**2 * functional.logsigmoid(-logit)
-    focal = -torch.where(centre, found, nothing).sum()
+    each = torch.where(centre, found, nothing)
+    focal = -(each if counts is None else each * counts).sum()
     size, offset = geometry(maps)
     there = centre.unsqueeze(1)
-    sizes = ((size - wanted[:, 1:3]).abs() * there).sum()
+    known = there if sized is None else there * sized.view(-1, 1, 1, 1)
+    sizes = ((size - wanted[:, 1:3]).abs() * known).sum()
     offsets = ((offset - wanted[:, 3:5]).abs() * there).sum()
     return (focal + 0.1 * sizes + offsets) / centre.sum().clamp(min=1)

@@ -1,0 +1,199 @@
+"""Measures lung-nodule as it stands in its folder, writes the results into model.toml, and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomlkit
+from numpy.typing import NDArray
+
+from models.training import card, lung_card
+from models.training.classification import roc_auc
+from models.training.detection import Scan, froc, matched
+from models.training.export import write_manifest
+from models.training.lung_evaluate import (
+    ASSUMED_MM,
+    Outline,
+    chest,
+    crop_scans,
+    outlines,
+    patch_scores,
+    placed_scans,
+)
+from models.training.measures import interval, interval_by_patient
+from models.training.nodules import READERS, U8, Crops, box_of, read_crops, read_patches
+from models.training.recipe import Recipe
+from models.training.report import FIGURES, froc_plot, roc_plot
+from overread.infer.backends import Chain, Served
+from overread.infer.detect import Outliner
+from overread.infer.detector import OnnxDetector
+from overread.infer.manifest import ModelSpec, read
+
+PATCHES = "luna-patches.zip"
+# Longer side of a nodule's box, pixels: what the groups are called, and where the next one begins.
+GROUPS = (("up to 6 pixels", 7), ("7 to 12 pixels", 13), ("13 pixels and more", 1000))
+ROUNDS = 8
+
+
+def write(folder: Path, recipe: Recipe, data: Path, fold: int) -> None:
+    """Measure the folder, with its outlines where it has them; write model.toml's results, figures and CARD.md."""
+    spec = read(folder)
+    served = Chain().serve(spec)
+    crops = read_crops(data / "train" / recipe.bundle)
+    parts = crops.parts(recipe.folds, recipe.seed, fold)
+    measured = measure(spec, served, data, crops.of(parts.test), recipe.seed, folder / FIGURES)
+    table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
+    table["results"] = {**dict(spec.results), "headline": headline(measured), **measured}
+    write_manifest(folder, table)
+    counts = {name: len(getattr(parts, name)) for name in ("train", "validation", "test")}
+    card.write(folder, lung_card.text(table, counts))
+
+
+def measure(
+    spec: ModelSpec, served: Served, data: Path, held: Crops, seed: int, figures: Path
+) -> dict[str, dict[str, Any]]:
+    """Everything that the card says, by what it was measured on; ``held`` are the crops of the held-out patients."""
+    held = held.picked([int(at) for at in held.agreed])
+    patches = read_patches(data / "train" / PATCHES).parts(seed)["test"]
+    threshold = spec.outputs[0].threshold
+    anywhere, scores = patch_scores(served.backend, patches.images)
+    scans, marks = crop_scans(served.backend, held)
+    sides = [_side(readers) for readers in held.readers]
+    placed, placed_sides = placed_scans(spec, served, data, held, ROUNDS, seed)
+    roc_plot({"middle of patches": (scores, patches.nodule)}, figures / "roc.png")
+    froc_plot(froc(placed), figures / "froc.png")
+    low, high = interval_by_patient(lambda at: _auc(scores[at], patches.nodule[at]), range(len(scores)))
+    measured: dict[str, dict[str, Any]] = {
+        "patches": {
+            "nodules": int(patches.nodule.sum()),
+            "others": int((~patches.nodule).sum()),
+            "auc": _short(roc_auc(scores, patches.nodule)),
+            "auc_low": _short(low),
+            "auc_high": _short(high),
+            "auc_anywhere": _short(roc_auc(anywhere, patches.nodule)),
+            "sensitivity": _short((scores >= threshold)[patches.nodule].mean()),
+            "specificity": _short((scores < threshold)[~patches.nodule].mean()),
+        },
+        "crops": {
+            "patients": len(set(held.patients)),
+            **operating(scans, sides, threshold, held.patients),
+        },
+        "placed": operating(placed, placed_sides, threshold, range(len(placed))),
+        "chest_ct": unlabelled(spec, data),
+    }
+    if spec.contour is not None and served.contour is not None:
+        outliner = Outliner(spec.contour, served.contour, (ASSUMED_MM, ASSUMED_MM))
+        measured["outlines"] = overlap(outlines(outliner, held))
+        above = [own[own[:, 4] >= threshold] for own in marks]
+        if in_marks := outlines(outliner, held, above):
+            measured["outlines_of_marks"] = overlap(in_marks)
+    return measured
+
+
+def operating(scans: Sequence[Scan], sides: Sequence[int], threshold: float, whose: Sequence[Any]) -> dict[str, Any]:
+    """Sensitivity and false marks a scan at the threshold, with intervals over ``whose``; by size; and the curve."""
+    curve = froc(scans)
+    found, wrong = (np.array(column) for column in zip(*(_above(scan, threshold) for scan in scans), strict=True))
+    low, high = interval_by_patient(lambda at: float(found[at].mean()), whose)
+    fewest, most = interval_by_patient(lambda at: float(wrong[at].mean()), whose)
+    by_size = {
+        name: {"nodules": int(own.sum()), "sensitivity": _short(found[own].mean())}
+        for name, own in _groups(sides).items()
+        if own.any()
+    }
+    return {
+        "nodules": len(scans),
+        "sensitivity": _short(found.mean()),
+        "sensitivity_low": _short(low),
+        "sensitivity_high": _short(high),
+        "false_marks": _short(wrong.mean()),
+        "false_marks_low": _short(fewest),
+        "false_marks_high": _short(most),
+        "cpm": _short(curve.cpm),
+        "at_marks": {name: _short(curve.sensitivity_at(rate)) for name, rate in _RATES.items()},
+        "by_size": by_size,
+    }
+
+
+_RATES = {"1/8": 1 / 8, "1/4": 1 / 4, "1/2": 1 / 2, "1": 1.0, "2": 2.0, "4": 4.0, "8": 8.0}
+
+
+def overlap(measured: Sequence[Outline]) -> dict[str, Any]:
+    """Dice of outlines, a mean over slices, with an interval over patients; by size."""
+    values = np.array([one.dice for one in measured])
+    low, high = interval_by_patient(lambda at: float(values[at].mean()), [one.patient for one in measured])
+    people: dict[str, list[float]] = {}
+    for one in measured:
+        people.setdefault(one.patient, []).append(one.dice)
+    means = [float(np.mean(own)) for own in people.values()]
+    return {
+        "slices": len(measured),
+        "patients": len(people),
+        "dice_mean": _short(values.mean()),
+        "dice_low": _short(low),
+        "dice_high": _short(high),
+        "dice_median": _short(np.median(values)),
+        "dice_by_patient": _short(np.mean(means)),
+        "dice_by_patient_low": _short(interval(means)[0]),
+        "dice_by_patient_high": _short(interval(means)[1]),
+        "below_half": int((values < 0.5).sum()),
+        "by_size": {
+            name: {"slices": int(own.sum()), "dice": _short(values[own].mean())}
+            for name, own in _groups([one.side for one in measured]).items()
+            if own.any()
+        },
+    }
+
+
+def unlabelled(spec: ModelSpec, data: Path) -> dict[str, Any]:
+    """What the engine proposes on the chest CT, of which nobody says what is in it."""
+    volume = chest(data)
+    proposals = OnnxDetector(spec, Chain())(volume, lambda fraction: None)
+    boxes = [proposal.box for proposal in proposals if proposal.box is not None]
+    return {
+        "slices": volume.grid.shape[0],
+        "findings": len(boxes),
+        "on_one_slice_only": sum(box[3] - box[0] == 1 for box in boxes),
+        "scores": [_short(proposal.score or 0.0) for proposal in proposals],
+    }
+
+
+def headline(measured: dict[str, dict[str, Any]]) -> str:
+    """One line."""
+    patches = measured["patches"]
+    line = f"AUC {patches['auc']:.3f} ({patches['auc_low']:.3f}–{patches['auc_high']:.3f}) on patches"
+    if (outlined := measured.get("outlines")) is not None:
+        line += (
+            f", outlines Dice {outlined['dice_mean']:.3f} ({outlined['dice_low']:.3f}–{outlined['dice_high']:.3f}),"
+            f" {outlined['patients']} held-out patients"
+        )
+    return line
+
+
+def _short(value: float | np.floating) -> float:
+    return round(float(value), 3)
+
+
+def _auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    return roc_auc(scores, truth) if truth.any() and not truth.all() else float("nan")
+
+
+def _side(readers: U8) -> int:
+    row0, column0, row1, column1 = box_of(readers >= READERS)
+    return max(row1 - row0, column1 - column0)
+
+
+def _groups(sides: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
+    """Which nodules belong to which group of sizes."""
+    number = np.searchsorted([end for _, end in GROUPS], np.asarray(sides), side="right")
+    return {name: number == at for at, (name, _) in enumerate(GROUPS)}
+
+
+def _above(scan: Scan, threshold: float) -> tuple[bool, int]:
+    """Whether the nodule of a scan is found at a threshold, and how many marks hit nothing."""
+    marks = matched(scan)
+    above = marks.scores >= threshold
+    return bool((above & (marks.truth >= 0)).any()), int((above & marks.false_positive).sum())

@@ -1,0 +1,322 @@
+"""Both graphs of lung-nodule on made-up bundles: what they see, what they learn from, the folder, the measures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imagecodecs
+import numpy as np
+import pytest
+import torch
+
+from models.training import lung_evaluate, lung_report, nodules, recipe, task, train
+from models.training.evaluate import spaced, volume_of
+from models.training.tasks import lung_contour, lung_nodule
+from overread.domain.ports import Cancel
+from overread.domain.volume import Volume
+from overread.infer.backends import Chain
+from overread.infer.manifest import read
+from overread.infer.slices import centred
+
+TRAINING = Path(__file__).resolve().parents[2] / "models" / "training"
+DETECTOR, CONTOUR = (recipe.read(TRAINING / f"lung_{name}.toml") for name in ("nodule", "contour"))
+TINY = {"dims": (4,) * 5, "depths": (1,) * 5, "kernels": (3,) * 5}
+ONCE = (recipe.Phase(1, 4e-3, {"strength": 1.0, "edges": 0.3}),)
+
+
+def detector(**changes: Any) -> recipe.Recipe:
+    """The shipped recipe, made small enough to run in seconds."""
+    network = {"name": "detector", **TINY, "stride": 2, "width": 4}
+    # after one epoch no threshold makes few false marks
+    data = {**DETECTOR.data, "false_marks": 100.0}
+    return replace(DETECTOR, **{"network": network, "data": data, "batch": 4, "phases": ONCE, **changes})
+
+
+def contour(**changes: Any) -> recipe.Recipe:
+    """The same for the outlines."""
+    return replace(CONTOUR, **{"network": {"name": "cmunext-s", **TINY}, "batch": 4, "phases": ONCE, **changes})
+
+
+def lung(rng: np.random.Generator) -> nodules.U8:
+    """A crop: lung, with the chest wall on the left."""
+    picture = rng.integers(20, 40, (nodules.CROP, nodules.CROP)).astype(np.uint8)
+    picture[:, :30] = rng.integers(150, 160, (nodules.CROP, 30))
+    return picture
+
+
+def _zipped(path: Path, rows: list[dict[str, str]], members: dict[str, bytes]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, ["id", "split_group", "split", "image", "mask", "label"])
+    table.writeheader()
+    table.writerows(rows)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("index.csv", text.getvalue())
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten made-up patients with two crops each, the first's nodule seen by one reader only, and thirty patches."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(2)
+    (folder / "train").mkdir()
+    rows: list[dict[str, str]] = []
+    members: dict[str, bytes] = {}
+    for patient in range(10):
+        for k in range(2):
+            image, mask = lung(rng), np.zeros((nodules.CROP, nodules.CROP), np.uint8)
+            readers = 1 if patient == 0 and k == 0 else 3
+            cv2.circle(mask, (64, 64), 5 + k, readers, cv2.FILLED)
+            image[mask > 0] = 140
+            name = f"{patient}_{k}"
+            members[f"i/{name}.jxl"] = bytes(imagecodecs.jpegxl_encode(image, lossless=True))
+            members[f"m/{name}.jxl"] = bytes(imagecodecs.jpegxl_encode(mask, lossless=True))
+            rows.append({"id": name, "split_group": f"P{patient}", "image": f"i/{name}.jxl", "mask": f"m/{name}.jxl"})
+    _zipped(folder / "train" / "lidc-nodules.zip", rows, members)
+    rows, members = [], {}
+    for number in range(30):
+        picture = rng.integers(20, 40, (nodules.PATCH, 47 if number == 4 else nodules.PATCH)).astype(np.uint8)
+        if number % 2:
+            cv2.circle(picture, (25, 25), 5, 180, cv2.FILLED)
+        members[f"{number}.png"] = bytes(imagecodecs.png_encode(picture))
+        split, label = "train" if number < 24 else "val", "nodule" if number % 2 else "not_nodule"
+        rows.append({"id": str(number), "split_group": split, "split": split, "image": f"{number}.png", "label": label})
+    _zipped(folder / "train" / "luna-patches.zip", rows, members)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shipped(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder, of both graphs trained for one epoch."""
+    folder, runs = tmp_path_factory.mktemp("models") / "lung-nodule", tmp_path_factory.mktemp("runs")
+    for words in (detector(), contour()):
+        work = task.create(words, bundles)
+        train.train(words, work, runs / words.task, resume=False, threads=1)
+        work.export(runs / words.task / "best.pt", folder)
+    return folder
+
+
+def chest() -> Volume:
+    """Three slices of a made-up chest at the model's own pixel size."""
+    hu = np.rint(lung_evaluate.picture()[0, 0] * 1400 - 1000).astype(np.int16)
+    return volume_of(np.stack([hu] * 3), spaced((3.0, 0.7, 0.7)), "CT", "")
+
+
+def test_the_shipped_nets_keep_their_promises() -> None:
+    nets = [task.create(words, Path()).network() for words in (DETECTOR, CONTOUR)]
+    assert sum(p.numel() for net in nets for p in net.parameters()) <= 3_000_000
+    with torch.inference_mode():
+        assert nets[0].eval()(torch.zeros(1, 1, 128, 128)).shape == (1, 5, 32, 32)
+        assert nets[1].eval()(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_lung_and_tissue_land_where_they_belong_whatever_the_stretch() -> None:
+    crop = lung(np.random.default_rng(0))
+    for stretched in (crop, (40 + crop * 0.5).astype(np.uint8)):
+        hu = nodules.windowed(stretched) * 1400 - 1000
+        assert abs(np.median(hu[:, 40:]) - nodules.LUNG_HU[0]) < 30
+        assert abs(np.median(hu[:, :30]) - nodules.TISSUE_HU[0]) < 60
+
+
+def test_a_crop_without_tissue_takes_its_brightest_pixels_for_it() -> None:
+    crop = np.full((128, 128), 30, np.uint8)
+    crop[60:66, 60:70] = 200
+    dark, bright = nodules.lung_and_tissue(crop)
+    assert dark == 30
+    assert bright == pytest.approx(200, abs=1)
+
+
+def test_moving_a_crop_takes_its_mask_along() -> None:
+    mask = np.zeros((128, 128), np.bool_)
+    mask[60:70, 80:90] = True
+    picture, to_picture = nodules.moved(mask.astype(np.float32), 64, (64.5, 84.5), 1.5, 0.3, mirror=True)
+    followed = nodules.followed(mask, to_picture, 64)
+    assert ((picture >= 0.5) == followed).all()
+    assert followed.sum() == pytest.approx(100 * 1.5**2, rel=0.05)
+    row0, column0, row1, column1 = nodules.box_of(followed)
+    assert ((row0 + row1) / 2, (column0 + column1) / 2) == pytest.approx((32, 32), abs=1)
+
+
+def test_parts_hold_patients_apart_and_the_same_for_both_graphs(bundles: Path) -> None:
+    crops = nodules.read_crops(bundles / "train" / "lidc-nodules.zip")
+    part = crops.parts(5, 11, 0)
+    names = [set(part.train), set(part.validation), set(part.test)]
+    assert sum(len(some) for some in names) == len(set.union(*names)) == 10
+    assert crops.picked([int(at) for at in crops.agreed]).parts(5, 11, 0) == part
+
+
+def test_patches_of_the_sources_validation_are_only_measured_on(bundles: Path) -> None:
+    patches = nodules.read_patches(bundles / "train" / "luna-patches.zip")
+    assert patches.images.shape == (30, 50, 50)
+    parts = patches.parts(3)
+    assert {name: len(part.split) for name, part in parts.items()} == {"train": 22, "validation": 2, "test": 6}
+    assert set(parts["test"].split) == {"val"}
+
+
+def test_an_epoch_is_the_same_twice_and_shows_crops_and_patches(bundles: Path) -> None:
+    first, again = (list(task.create(detector(), bundles).batches(0)) for _ in range(2))
+    assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
+    images, wanted, counts, sized = (torch.cat(parts) for parts in zip(*first, strict=True))
+    assert images.shape[1:] == (1, 128, 128)
+    assert wanted.shape[1:] == (5, 32, 32)
+    assert counts.shape[1:] == (32, 32)
+    assert 0 <= float(images.min()) < float(images.max()) <= 1
+    assert set(sized.tolist()) == {0.0, 1.0}
+    assert int((wanted[sized == 0, 0] == 1).sum(dim=(1, 2)).max()) > 1  # a mosaic has a nodule in several tiles
+
+
+def test_what_one_reader_saw_is_neither_a_nodule_nor_none() -> None:
+    image, readers = lung(np.random.default_rng(1)), np.zeros((128, 128), np.uint8)
+    readers[58:70, 58:70] = 1
+    sample = lung_nodule.crop_sample(image, readers, np.random.default_rng(4), 0.0)
+    assert sample.boxes.shape == (0, 4)
+    _, wanted, counts, _ = lung_nodule.batch_of([sample])
+    assert float(wanted.abs().sum()) == 0
+    assert 0 < int((counts == 0).sum()) < 64
+
+
+def test_a_slice_may_end_within_the_canvas_but_not_within_its_nodule() -> None:
+    image, readers = lung(np.random.default_rng(1)), np.zeros((128, 128), np.uint8)
+    readers[58:70, 58:70] = 3
+    image[58:70, 58:70] = 140
+    samples = [lung_nodule.crop_sample(image, readers, np.random.default_rng(at), 0.0, 1.0) for at in range(20)]
+    assert any((sample.image[:, 0] == 0).all() or (sample.image[0] == 0).all() for sample in samples)
+    for sample in samples:
+        row0, column0, row1, column1 = sample.boxes[0].astype(int)
+        assert sample.image[row0 + 2 : row1 - 2, column0 + 2 : column1 - 2].min() > 0.5
+
+
+def test_a_patchs_nodule_is_marked_where_the_mosaic_has_put_it() -> None:
+    picture = np.zeros((4, 50, 50), np.uint8)
+    picture[:, 23:27, 23:27] = 255
+    patches = nodules.Patches(picture, np.ones(4, np.bool_), ("train",) * 4)
+    sample = lung_nodule.mosaic(patches, np.arange(4), np.random.default_rng(0), 0.0)
+    for row0, column0, row1, column1 in sample.boxes.astype(int):
+        assert sample.image[(row0 + row1) // 2, (column0 + column1) // 2] > 0.5
+    assert len(sample.boxes) == 4
+
+
+def test_outlines_are_learnt_on_what_the_engine_cuts_out(bundles: Path) -> None:
+    work = task.create(contour(), bundles)
+    images, targets = next(iter(work.batches(0)))
+    assert images.shape == targets.shape == (4, 1, 64, 64)
+    assert images.amin(dim=(1, 2, 3)).tolist() == [0.0] * 4
+    assert images.amax(dim=(1, 2, 3)).tolist() == [1.0] * 4
+    assert float(targets.sum()) > 0
+
+
+def test_a_crop_is_stretched_from_its_darkest_to_its_brightest_pixel() -> None:
+    crop = np.array([[-900.0, 100.0], [-400.0, 600.0]], np.float32)
+    assert lung_contour.stretched(crop).reshape(-1).tolist() == pytest.approx([0.0, 2 / 3, 1 / 3, 1.0])
+    assert not lung_contour.stretched(np.full((2, 2), 7.0, np.float32)).any()
+
+
+def test_the_folder_passes_its_self_test_and_holds_both_graphs(shipped: Path) -> None:
+    spec = read(shipped)
+    served = Chain().serve(spec)
+    assert spec.contour is not None
+    assert served.contour is not None
+    assert 0.0 < spec.outputs[0].threshold < 1.0
+    assert spec.results["parameters_detector"] > 0
+    (boxes,) = served.backend.run(lung_evaluate.picture(), Cancel()).values()
+    assert boxes.shape == (1, 100, 5)
+
+
+class Bright:
+    """Stands for a graph: one mark on every tile with something bright in the middle."""
+
+    name, precision = "made up", "fp32"
+
+    def run(self, tensor: np.ndarray[Any, Any], cancel: Cancel) -> dict[str, np.ndarray[Any, Any]]:
+        """Boxes around bright pixels."""
+        count, _, _, places = cv2.connectedComponentsWithStats((tensor[0, 0] > 0.9).astype(np.uint8))
+        answer = np.zeros((1, 100, 5), np.float32)
+        for at in range(1, min(count, 100)):
+            x, y = places[at] + 0.5
+            answer[0, at - 1] = y - 3, x - 3, y + 3, x + 3, 0.8
+        return {"boxes": answer}
+
+
+def test_marks_are_given_back_to_the_tile_they_lie_on() -> None:
+    for side in (64, 128):
+        tiles = np.zeros((70, side, side), np.float32)
+        tiles[3, 20:22, 30:32] = tiles[69, 40:42, 10:12] = 1
+        found = lung_evaluate.marks_on(Bright(), tiles)
+        assert [len(marks) for marks in found] == [int(at in (3, 69)) for at in range(70)]
+        assert found[3][0, :4].tolist() == [18, 28, 24, 34]
+        assert found[69][0, :4].tolist() == [38, 8, 44, 14]
+
+
+def test_a_nodule_that_is_put_into_a_lung_is_there_and_nowhere_else() -> None:
+    image, readers = lung(np.random.default_rng(1)), np.zeros((128, 128), np.uint8)
+    image[:, :] = 30
+    image[59:69, 59:69] = 220
+    readers[59:69, 59:69] = 4
+    crops = nodules.Crops(image[None], readers[None], ("P",), ("P_0",))
+    assert lung_evaluate.in_lung(crops).names == ("P_0",)
+    volume = chest()
+    changed, boxes = lung_evaluate.placed(volume, crops, np.random.default_rng(0))
+    assert len(boxes) == 1
+    row0, column0, row1, column1 = boxes[0]
+    assert (row1 - row0, column1 - column0) == pytest.approx((10, 10), abs=1)
+    before, after = (v.real((slice(None),) * 3) for v in (volume, changed))
+    differs = np.argwhere(np.abs(after - before) > 20)
+    assert set(differs[:, 0].tolist()) == {0}
+    assert (differs[:, 1:].min(axis=0) >= (row0 - 8, column0 - 8)).all()
+    assert (differs[:, 1:].max(axis=0) < (row1 + 8, column1 + 8)).all()
+    assert after[0, (row0 + row1) // 2, (column0 + column1) // 2] == pytest.approx(nodules.TISSUE_HU[0], abs=60)
+
+
+def test_a_nodule_at_the_chest_wall_is_not_put_elsewhere() -> None:
+    image, readers = lung(np.random.default_rng(1)), np.zeros((128, 128), np.uint8)
+    readers[59:69, 26:36] = 4
+    assert lung_evaluate.in_lung(nodules.Crops(image[None], readers[None], ("P",), ("P_0",))).names == ()
+
+
+def test_the_lungs_are_not_the_air_around_the_body() -> None:
+    hu = chest().real((slice(0, 1), slice(None), slice(None)))[0]
+    found = lung_evaluate.lungs(hu)
+    assert found[256, 150]
+    assert found[256, 362]
+    assert not found[0].any()
+    assert not found[256, 256]
+
+
+def test_the_report_says_what_was_measured(bundles: Path, shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (lung_evaluate, lung_report):
+        monkeypatch.setattr(module, "chest", lambda data: chest())
+    task.create(detector(), bundles).report(shipped)
+    results = read(shipped).results
+    assert results["patches"]["nodules"] == 3
+    assert results["crops"]["patients"] == 2
+    assert 0 <= results["outlines"]["dice_mean"] <= 1
+    assert results["chest_ct"]["slices"] == 3
+    card = (shipped / "CARD.md").read_text("utf-8")
+    assert f"**{results['patches']['auc']:.3f}**" in card
+    assert "Not for clinical use" in card
+    assert (shipped / "figures" / "froc.png").exists()
+
+
+def test_sensitivity_and_false_marks_are_those_at_the_threshold() -> None:
+    truth = [(60, 60, 70, 70)]
+    marks = np.array([[60, 60, 70, 70, 0.9], [10, 10, 20, 20, 0.8], [30, 30, 40, 40, 0.2]], np.float32)
+    missed = np.array([[0, 0, 9, 9, 0.4]], np.float32)
+    scans = [lung_evaluate.scan_of(marks, truth), lung_evaluate.scan_of(missed, truth)]
+    measured = lung_report.operating(scans, [10, 4], 0.5, ["A", "B"])
+    assert measured["sensitivity"] == 0.5
+    assert measured["false_marks"] == 0.5
+    assert measured["by_size"]["7 to 12 pixels"] == {"nodules": 1, "sensitivity": 1.0}
+    assert measured["by_size"]["up to 6 pixels"] == {"nodules": 1, "sensitivity": 0.0}
+
+
+def test_a_mask_at_its_place_on_the_canvas_is_what_the_engine_sees() -> None:
+    picture = lung(np.random.default_rng(3)).astype(np.float32)
+    ours, _ = nodules.moved(picture, 64, (60.0, 70.0), 1.0, 0.0, mirror=False)
+    engine = centred((1.0, 1.0), (60.0, 70.0), (128, 128), (64, 64)).onto_canvas(picture, fill=None)
+    assert np.abs(ours - engine).max() < 1e-3
