@@ -26,6 +26,8 @@ from overread.infer.detector import OnnxDetector
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
 
+# What was aimed at on the public test.
+AIMS = {"auc": 0.98, "sensitivity": 0.95, "specificity": 0.85}
 # Scores this close to 0 and 1 are float32's last.
 _EDGE = 1e-7
 
@@ -240,8 +242,18 @@ def card(
         weights=manifest["licence"]["weights"],
         variants=Table.of(public.variants).markdown(),
         mistakes=worst,
+        aims=aims(found["public_test"]),
         adult=spoken,
     )
+
+
+def aims(found: Mapping[str, float]) -> str:
+    """What was aimed at on the public test, and whether it was reached."""
+    said = [
+        f"{name.upper() if name == 'auc' else name} of {aim:g}: {'' if found[name] >= aim else 'not '}reached"
+        for name, aim in AIMS.items()
+    ]
+    return f"Aimed at before the measurement were an {'; a '.join(said)}."
 
 
 def _mistakes(public: Measured) -> str:
@@ -314,6 +326,9 @@ public test chose nothing.
 {bacterial_sensitivity_high:.3f}) |
 | viral ({viral_images}) against normal: AUC | {viral_auc:.3f} ({viral_auc_low:.3f} to {viral_auc_high:.3f}) |
 | viral: sensitivity | {viral_sensitivity:.3f} ({viral_sensitivity_low:.3f} to {viral_sensitivity_high:.3f}) |
+
+An interval without width is that of a group without a mistake; its lower end is then 1 - 3/n by the rule of three
+(Hanley & Lippman-Hand, JAMA 1983). {aims}
 
 On the {chosen_images} validation images, which chose weights, temperature and threshold (a sensitivity of
 {asked:g} was asked for): AUC {chosen_auc:.3f}, and {chosen_auc_changed:.3f} with the changes of the training;

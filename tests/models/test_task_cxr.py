@@ -260,3 +260,8 @@ def test_intervals_leave_out_draws_with_one_class_and_groups_are_compared_with_t
     assert list(public.only("viral").chances) == [0.1, 0.4, 0.3]
     # sigmoid(z / T) back to sigmoid(z)
     assert public.uncalibrated == pytest.approx(1 / (1 + (1 / chances - 1) ** 2))
+
+
+def test_the_card_says_which_aims_were_missed() -> None:
+    text = cxr_report.aims({"auc": 0.97, "sensitivity": 0.95, "specificity": 0.9})
+    assert "an AUC of 0.98: not reached; a sensitivity of 0.95: reached; a specificity of 0.85: reached." in text
