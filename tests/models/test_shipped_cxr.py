@@ -46,7 +46,7 @@ def test_the_mean_of_the_map_and_an_offset_are_the_logit(spec: ModelSpec) -> Non
     chances, maps = session.run(["probability", "activation"], {"image": np.concatenate([phantom(224, 224), noise])})
     assert maps.shape == (4, 1, 14, 14)
     offsets = special.logit(chances.astype(np.float64)) - maps.mean(axis=(2, 3))
-    assert np.ptp(chances) > 0.01
+    assert np.ptp(maps.mean(axis=(2, 3))) > 0.1
     assert np.ptp(offsets) < 1e-3
 
 
