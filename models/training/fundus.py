@@ -53,10 +53,13 @@ def patch(image: U8, mask: U8, size: int, rng: np.random.Generator) -> tuple[F32
 
 
 def drawn(size: tuple[int, int], rng: np.random.Generator) -> U8:
-    """A made-up fundus of ``size`` (rows, columns): a reddish disc, shaded, with dark winding lines; (…, 3) RGB."""
+    """A made-up fundus of ``size`` (rows, columns): a reddish disc, shaded and noisy, with dark winding lines; RGB.
+
+    It fills a quarter of the picture, so that a file with it and the answer to it stays small.
+    """
     rows, columns = size
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
-    radius = np.hypot(y - rows / 2, x - columns / 2) / (0.46 * min(rows, columns))
+    radius = np.hypot(y - rows / 2, x - columns / 2) / (0.25 * min(rows, columns))
     picture = np.zeros((rows, columns, 3), np.uint8)
     for _ in range(24):
         steps = np.cumsum(np.cumsum(rng.normal(0, 0.12, 60)))
@@ -65,6 +68,7 @@ def drawn(size: tuple[int, int], rng: np.random.Generator) -> U8:
         points = np.rint(way + np.array((columns / 2, rows / 2))).astype(np.int32)
         cv2.polylines(picture, [points], False, (40, 30, 10), int(rng.integers(1, 9)), cv2.LINE_AA)
     ground = (1.0 - 0.35 * radius[..., None]) * np.array((190.0, 95.0, 40.0), np.float32)
+    ground = ground + rng.normal(0, 4, (rows, columns, 1)).astype(np.float32)
     return np.where(radius[..., None] < 1, np.clip(ground - picture, 0, 255), 0).astype(np.uint8)
 
 

@@ -56,6 +56,9 @@ threshold chosen on that fold's validation child ({folds} folds); 95 % bootstrap
 |---|---|---|---|
 {table}
 
+{verdict}
+The training is short, {steps:,} steps of {batch} patches in each fold, and the loss was still falling when it ended.
+
 The column to compare is that of all pixels: the published F1, sensitivity and specificity only go together where 7.3 %
 of the pixels are vessel, which is their share in the whole photographs ({share:.1%} here) and not within the field of
 view ({share_inside:.1%}). The split behind the published figures is another one. The field of view is the largest part
@@ -75,9 +78,10 @@ two children held out from fold 0: F1 {engine_f1:.3f}, sensitivity {engine_sensi
 - Left eyes: F1 {left:.3f}; right eyes: {right:.3f}.
 {failures}
 
-Not measured: adults, and any disease (the children were healthy: haemorrhages, exudates, new vessels and laser scars
-are likely to be outlined or to hide vessels); other cameras, angles and sizes of picture (the training saw 0.8 to 1.25
-of this one's scale); wide-field and scanning-laser pictures; blurred or badly lit ones as a group.
+Not measured: adults, and any disease (the children come from a study of the population, not from a clinic:
+haemorrhages, exudates, new vessels and laser scars are likely to be outlined or to hide vessels); other cameras, angles
+and sizes of picture (the training saw 0.8 to 1.25 of this one's scale); wide-field and scanning-laser pictures;
+blurred or badly lit ones as a group.
 """
 
 PUBLISHED = {"f1": 0.8194, "sensitivity": 0.8328, "specificity": 0.9843, "accuracy": 0.9738, "auc": 0.9878}
@@ -193,7 +197,15 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         for row in worst
     ]
     eyes = [[row["f1"] for row in photographs if row["name"].endswith(side)] for side in "LR"]
+    behind = [_NAMES.get(name, name) for name in MEASURES if held[name] < PUBLISHED[name]]
+    verdict = (
+        f"**Short of the published figures in {', '.join(behind)}.**" if behind else "No published figure is missed."
+    )
+    steps = recipe.epochs * (int(recipe.data["patches"]) // recipe.batch)
     return CARD.format(
+        verdict=verdict,
+        steps=steps,
+        batch=recipe.batch,
         **{key: manifest[key] for key in ("id", "name", "version", "summary", "use")},
         **{key: results[key] for key in ("parameters", "statistics")},
         **{key: held[key] for key in ("folds", "photographs", "children", "share", "thin_sensitivity")},
