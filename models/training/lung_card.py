@@ -80,6 +80,8 @@ is not a scan: these rates are not those of LUNA16.
 The same CT as it is (22 slices of 3 mm through the hila, nobody says what is on them): {chest_ct[findings]} findings,
 {chest_ct[on_one_slice_only]} of them on one slice only. {looked}
 
+{history}
+
 {outlines}
 ## What it fails on
 
@@ -127,6 +129,7 @@ def text(table: Mapping[str, Any], counts: Mapping[str, int]) -> str:
         outlines=_outlines(results),
         failures=_failures(results),
         looked=results.get("looked", ""),
+        history=results.get("history", ""),
     )
 
 

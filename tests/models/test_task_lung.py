@@ -21,6 +21,7 @@ from models.training.tasks import lung_contour, lung_nodule
 from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
 from overread.infer.backends import Chain
+from overread.infer.detect import Outliner
 from overread.infer.manifest import read
 from overread.infer.slices import centred
 
@@ -320,3 +321,28 @@ def test_a_mask_at_its_place_on_the_canvas_is_what_the_engine_sees() -> None:
     ours, _ = nodules.moved(picture, 64, (60.0, 70.0), 1.0, 0.0, mirror=False)
     engine = centred((1.0, 1.0), (60.0, 70.0), (128, 128), (64, 64)).onto_canvas(picture, fill=None)
     assert np.abs(ours - engine).max() < 1e-3
+
+
+def test_the_model_that_ships_finds_and_outlines_what_is_round_in_a_made_up_lung() -> None:
+    spec = read(TRAINING.parent / "lung-nodule")
+    served = Chain().serve(spec)
+    assert spec.contour is not None
+    assert served.contour is not None
+    picture = lung_evaluate.picture()
+    (answer,) = served.backend.run(picture, Cancel()).values()
+    marks = answer[0, answer[0, :, 4] >= spec.outputs[0].threshold]
+    assert 2 <= len(marks) <= 6
+    discs = [((243, 190), 9), ((259, 381), 9), ((286, 361), 5), ((302, 149), 5), ((269, 397), 3)]
+    for row0, column0, row1, column1, _ in marks:
+        near = [
+            radius
+            for (row, column), radius in discs
+            if np.hypot((row0 + row1) / 2 - row, (column0 + column1) / 2 - column) < 3
+        ]
+        assert near, (row0, column0)
+        assert abs((row1 - row0) / 2 - near[0]) < 2
+    patch = Outliner(spec.contour, served.contour, (0.7, 0.7))(
+        picture[0, 0] * 1400 - 1000, (234, 181, 252, 199), Cancel()
+    )
+    assert patch is not None
+    assert int(patch.mask.sum()) == pytest.approx(np.pi * 9**2, rel=0.2)
