@@ -203,7 +203,8 @@ def test_the_gate_is_told_in_a_sentence(driver: Driver, tmp_path: Path) -> None:
     write_series(tmp_path / "ct", head_like(), modality="CT", description="CHEST")
     driver.open(tmp_path / "ct")
     row = driver.window.findings_panel.models["glioma-flair"]
-    assert row.text.text() == "Glioma-flair does not read this series: it is CT, the model reads MR."
+    assert row.text.text() == "It is CT, the model reads MR."
+    assert row.text.toolTip() == "Glioma-flair does not read this series: it is CT, the model reads MR."
     assert not driver.session.shown_findings
 
 
@@ -221,7 +222,7 @@ def test_a_broken_slice_is_named_and_the_others_are_shown(driver: Driver, tmp_pa
     assert driver.session.image is not None
     assert driver.session.image.ready.failures == ("Slice 7: the pixel data is cut off",)
     sentence = driver.window.findings_panel.models["glioma-flair"].text.text()
-    assert sentence == "Glioma-flair does not read this series: slice 7 could not be read."
+    assert sentence == "Slice 7 could not be read."
     assert driver.window.notice.title.text() == "Not all of this series is there: slice 7 could not be read."
     driver.key(Qt.Key.Key_Home)
     driver.wheel(-5)

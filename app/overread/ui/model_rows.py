@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QProgressB
 from overread.session.state import Phase, Reading
 from overread.ui import style
 
-_COLOURS = {Phase.FAILED: style.DANGER, Phase.CLOSED: style.PROPOSED}
+_COLOURS = {Phase.FAILED: style.DANGER}
 
 
 class ModelRow(QFrame):
@@ -62,7 +62,10 @@ class ModelRow(QFrame):
         self.bar.setRange(0, max(reading.total, 1))
         self.bar.setValue(reading.done)
         text = sentence(reading)
-        self.text.setText(text)
+        # the name stands above; of several models most are not made for what is on screen: that is no warning
+        short = text.removeprefix(f"{reading.title} does not read this series: ")
+        self.text.setText(short[:1].upper() + short[1:])
+        self.text.setToolTip(text)
         self.text.setVisible(bool(text))
         self.text.setStyleSheet(f"color: {_COLOURS.get(reading.phase, style.QUIET)};")
 
