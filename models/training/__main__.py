@@ -3,6 +3,9 @@
 `python -m models.training collections NAME --data PATH`: what a folder with a public collection holds.
 
 `optimise` is a step of its own: it prunes and quantises what `train` and `export` made, and says what that is worth.
+
+`train RECIPE --network NAME` trains another net in the place of the recipe's; `compare` measures such runs side by
+side.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.training import card, recipe, report, task
+from models.training import card, compare, networks, recipe, report, task
 from models.training.collections.command import READERS, summary
 from models.training.optimise import optimise
 from models.training.train import Places, train
@@ -37,12 +40,24 @@ def main() -> int:
         command.add_argument(
             "--fold", type=int, default=0, help="which fold is held out; the shipped weights are fold 0's"
         )
-        command.add_argument("--run", type=Path, help="checkpoint, weights and log (default: runs/NAME-FOLD)")
+        command.add_argument("--run", type=Path, help="checkpoint, weights and log (default: runs/ID-FOLD)")
         command.add_argument("--out", type=Path, help="the model folder (default: models/ID)")
         command.add_argument("--resume", action="store_true", help="go on from the checkpoint")
         command.add_argument("--threads", type=int, default=2)
+        if step == "train":
+            command.add_argument(
+                "--network", choices=networks.names(), help="train this net; into runs/ID-NETWORK-FOLD"
+            )
         if step == "optimise":
             command.add_argument("--steps", type=int, default=1000, help="of fine-tuning after each pruning")
+    comparing = commands.add_parser("compare", help="the nets trained by one recipe, side by side")
+    comparing.add_argument("recipe", type=Path)
+    comparing.add_argument(
+        "--networks", required=True, help="names with commas between; the recipe's own net comes first"
+    )
+    comparing.add_argument("--data", type=Path, required=True, help="the folder with train/")
+    comparing.add_argument("--fold", type=int, default=0, help="which fold is held out")
+    comparing.add_argument("--runs", type=Path, default=Path("runs"), help="where the runs are; the table goes there")
     listing = commands.add_parser("collections", help="what a folder with a public collection holds")
     listing.add_argument("name", choices=sorted(READERS))
     listing.add_argument("--data", type=Path, required=True, help="the collection as it was published")
@@ -50,8 +65,13 @@ def main() -> int:
     if arguments.step == "collections":
         return listed(arguments.name, arguments.data)
     chosen = recipe.read(arguments.recipe)
+    if arguments.step == "compare":
+        return compared(chosen, arguments)
+    network = arguments.network if arguments.step == "train" else None
+    places = Places(arguments.run) if arguments.run else Places.of(chosen, arguments.fold, network or "")
+    if network:
+        chosen = chosen.with_network(network)
     work = task.create(chosen, arguments.data, arguments.fold)
-    places = Places(arguments.run or Path("runs") / f"{chosen.name}-{arguments.fold}")
     folder = arguments.out or MODELS / chosen.name
     steps = MAKE if arguments.step == "make" else (arguments.step,)
     if "train" in steps:
@@ -76,6 +96,16 @@ def listed(name: str, path: Path) -> int:
     """Say what a collection holds; 3 where it cannot be read, with the reason."""
     try:
         say(summary(READERS[name](path)))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
+    return 0
+
+
+def compared(chosen: recipe.Recipe, arguments: argparse.Namespace) -> int:
+    """Measure nets side by side; 3 where that cannot be, with the reason."""
+    try:
+        say(compare.compare(chosen, arguments.networks.split(","), arguments.data, arguments.fold, arguments.runs))
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 3

@@ -7,7 +7,6 @@ source. Pixel spacing is not given.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training import bundles
-from models.training.folds import Fold, folds
 from overread.imaging.intensity import IntensityRule, normaliser
-
-Split = Fold
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +30,6 @@ class Patient:
         return normaliser(rule, self.images)(self.images.astype(np.float32))
 
 
-def names(path: Path) -> tuple[str, ...]:
-    """The patients of the bundle, sorted. UserError where it is not the bundle."""
-    return tuple(sorted({row.group for row in bundles.rows(path)}))
-
-
 def read(path: Path) -> list[Patient]:
     """Read the whole bundle, patients by name, slices in order. UserError where it is not the bundle."""
     slices: dict[str, list[bundles.Row]] = defaultdict(list)
@@ -52,8 +43,3 @@ def read(path: Path) -> list[Patient]:
         )
         for name in sorted(slices)
     ]
-
-
-def split(names: Sequence[str], seed: int, fold: int = 0) -> Fold:
-    """One of the five folds of the patients."""
-    return folds(names, seed=seed)[fold]

@@ -20,6 +20,7 @@ from typing import Any
 from torch import nn
 
 from models.training import library_nets
+from models.training.classifier_net import Classifier
 from models.training.cmunext import CMUNeXt
 from models.training.detector_net import Detector
 from models.training.mininet import MiniNet
@@ -48,6 +49,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{name: _cmunext(preset) for name, preset in CMUNEXT.items()},
     "mininet": MiniNet,
     "detector": Detector,
+    "classifier": Classifier,
     "unet": library_nets.unet,
     "attention-unet": library_nets.attention_unet,
     "unet++": library_nets.unet_plus_plus,

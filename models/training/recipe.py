@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Recipe:
 
     `task` names a module of `models.training.tasks`; `network` are the words for the net, `data` for the batches, both
     read by the task. With `patience` above 0 a phase ends after so many validations without a better score.
+    `compare` are the words of `data` that are others where another net is trained, to be compared with the recipe's.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recipe:
     validate_every: int
     patience: int
     manifest: Mapping[str, Any]
+    compare: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -66,6 +68,10 @@ class Recipe:
                 return phase, start
             start += phase.epochs
         return self.phases[-1], start
+
+    def with_network(self, name: str) -> Recipe:
+        """The same recipe for the net that `networks` calls so, as that is when nothing more is said of it."""
+        return replace(self, network={"name": name}, data={**self.data, **self.compare})
 
 
 def rule_of(table: Mapping[str, Any]) -> IntensityRule:
@@ -102,6 +108,7 @@ def of(table: Mapping[str, Any]) -> Recipe:
         validate_every=int(train.get("validate_every", 3)),
         patience=int(train.get("patience", 0)),
         manifest=manifest,
+        compare=table.get("compare", {}),
     )
 
 

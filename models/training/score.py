@@ -7,10 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.training.measures import best_threshold, dice
-
-__all__ = ["best_threshold", "dice", "probabilities"]
-
 
 def probabilities(net: nn.Module, slices: NDArray[np.float32], batch: int = 8) -> NDArray[np.float32]:
     """Run a net on normalised slices (n, channels, rows, columns); the chance of its one class, (n, rows, columns)."""

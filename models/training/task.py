@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.training.recipe import Recipe
@@ -37,6 +40,27 @@ class Task(Protocol):
 
     def report(self, folder: Path) -> None:
         """Measure the folder through the engine, as shipped; write its results and CARD.md."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Dice of each held-out item (a patient or a slice), and the name of the patient or block that it belongs to.
+
+    ``kind`` says what the groups are, in the plural; ``threshold`` is where the chance became a mask.
+    """
+
+    kind: str
+    groups: tuple[str, ...]
+    dice: NDArray[np.float64]
+    threshold: float
+
+
+@runtime_checkable
+class Comparable(Task, Protocol):
+    """A task whose nets can be compared by their masks."""
+
+    def held_out(self, net: nn.Module) -> HeldOut:
+        """What a trained net is worth on the held-out part: the net alone, each slice read once, no part dropped."""
 
 
 def create(recipe: Recipe, data: Path, fold: int = 0) -> Task:

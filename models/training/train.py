@@ -30,6 +30,11 @@ class Places:
 
     folder: Path
 
+    @classmethod
+    def of(cls, recipe: Recipe, fold: int, network: str = "", runs: Path = Path("runs")) -> Places:
+        """Where a run goes if nothing is said: ID-FOLD, or ID-NETWORK-FOLD for another net than the recipe's."""
+        return cls(runs / "-".join(part for part in (recipe.name, network, str(fold)) if part))
+
     @property
     def checkpoint(self) -> Path:
         """Everything needed to go on."""

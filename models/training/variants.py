@@ -35,6 +35,8 @@ def bare_graph(net: nn.Module, tensor: F32, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # as in `export`: the newer exporter needs opset 18
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        # a slice of a U-Net's padding stays in the graph as it is
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             net,
             (torch.from_numpy(tensor),),

@@ -83,9 +83,7 @@ def test_the_shipped_net_keeps_its_promises() -> None:
 
 def test_the_bundle_is_read_patient_by_patient(bundle: Path) -> None:
     patients = lgg.read(bundle / "train" / "lgg-flair.zip")
-    assert (
-        [p.name for p in patients] == list(lgg.names(bundle / "train" / "lgg-flair.zip")) == [f"P{n}" for n in range(8)]
-    )
+    assert [p.name for p in patients] == [f"P{n}" for n in range(8)]
     assert all(p.images.shape == p.masks.shape == (4, 96, 96) for p in patients)
     assert all(p.masks.any(axis=(1, 2)).tolist() == [False, False, True, True] for p in patients)
     grey = patients[0].normalised(small().intensity)

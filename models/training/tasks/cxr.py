@@ -22,7 +22,7 @@ from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import card, cxr_report
+from models.training import card, cxr_report, networks
 from models.training.bundles import Row, image, rows
 from models.training.classification import roc_auc, temperature, threshold_for
 from models.training.classifier_net import Classifier, Explained
@@ -129,9 +129,9 @@ class Task:
         )
 
     def network(self) -> nn.Module:
-        """The residual net."""
+        """The net that the recipe names; the residual one, which explains itself, where it names none."""
         words = dict(self.recipe.network)
-        return Classifier(words["dims"], words["depths"], stem=words["stem"], dropout=words["dropout"])
+        return networks.build(words.pop("name", "classifier"), **words)
 
     def _chosen(self, epoch: int) -> NDArray[np.intp]:
         """Numbers of the images of an epoch, half of each class, none twice before all were seen, whole batches."""

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import card, lgg
+from models.training import card, lgg, networks
 from models.training.augment import augmented
-from models.training.cmunext import CMUNeXt
 from models.training.evaluate import elsewhere, scored, spaced, summary, volume_of
 from models.training.export import Probability, demo_tensor, load, write_manifest, write_model
+from models.training.folds import Fold, folds
+from models.training.measures import best_threshold, dice
 from models.training.recipe import Recipe
 from models.training.report import FIGURES, Table, bland_altman
-from models.training.score import best_threshold, dice, probabilities
-from models.training.task import Batch
+from models.training.score import probabilities
+from models.training.task import Batch, HeldOut
 from overread.infer.backends import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
@@ -109,8 +110,8 @@ class Task:
         return {patient.name: patient for patient in lgg.read(self.data / "train" / self.recipe.bundle)}
 
     @cached_property
-    def _parts(self) -> lgg.Split:
-        return lgg.split(tuple(self._patients), self.recipe.seed, self.fold)
+    def _parts(self) -> Fold:
+        return folds(tuple(self._patients), self.recipe.folds, self.recipe.seed)[self.fold]
 
     @cached_property
     def _train(self) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
@@ -122,11 +123,9 @@ class Task:
         return Sampler(self.recipe, [masks for _, masks in self._train])
 
     def network(self) -> nn.Module:
-        """CMUNeXt with one input channel a slice."""
+        """The net that the recipe names, a CMUNeXt where it names none, with one input channel a slice."""
         words = dict(self.recipe.network)
-        return CMUNeXt(
-            words["dims"], words["depths"], words["kernels"], channels=2 * self._reach + 1, stride=words["stride"]
-        )
+        return networks.build(words.pop("name", "cmunext"), channels=2 * self._reach + 1, **words)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Augmented slices with their neighbours, and the mask of the middle one, both `crop` × `crop`."""
@@ -160,23 +159,34 @@ class Task:
 
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Mean per-patient Dice."""
-        scores = []
-        for name in self._parts.validation:
-            patient = self._patients[name]
-            slices = with_neighbours(patient.normalised(self.recipe.intensity), self._reach)
-            scores.append(dice(probabilities(net, slices) >= 0.5, patient.masks))
+        chances, masks = self._answers(net, self._parts.validation)
+        scores = [dice(chance >= 0.5, mask) for chance, mask in zip(chances, masks, strict=True)]
         return {"score": float(np.mean(scores))}
+
+    def _answers(
+        self, net: nn.Module, names: Sequence[str]
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.uint8]]]:
+        """The chance of tumour in the slices of each of these patients, and the masks; both (slices, rows, columns)."""
+        people = [self._patients[name] for name in names]
+        chances = [
+            probabilities(net, with_neighbours(p.normalised(self.recipe.intensity), self._reach)) for p in people
+        ]
+        return chances, [p.masks for p in people]
+
+    def held_out(self, net: nn.Module) -> HeldOut:
+        """Per-patient Dice, at the threshold that is best on the validation patients."""
+        threshold = best_threshold(*self._answers(net, self._parts.validation))
+        scores = [
+            dice(chance >= threshold, mask) for chance, mask in zip(*self._answers(net, self._parts.test), strict=True)
+        ]
+        return HeldOut("patients", self._parts.test, np.array(scores), threshold)
 
     def export(self, weights: Path, folder: Path) -> None:
         """The threshold is the one with the best Dice on the validation patients."""
         net = load(self.network(), weights)
-        watched = [self._patients[name] for name in self._parts.validation]
-        chances = [
-            probabilities(net, with_neighbours(p.normalised(self.recipe.intensity), self._reach)) for p in watched
-        ]
         manifest = deepcopy(dict(self.recipe.manifest))
         (output,) = manifest["outputs"]
-        output["threshold"] = best_threshold(chances, [patient.masks for patient in watched])
+        output["threshold"] = best_threshold(*self._answers(net, self._parts.validation))
         write_model(folder, manifest, Probability(net), demo_tensor(manifest, "FLAIR"), [manifest["output"]])
 
     def report(self, folder: Path) -> None:

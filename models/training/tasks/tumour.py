@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import bundles
+from models.training import bundles, networks
 from models.training.augment import augmented, without_tumour
 from models.training.cmunext import CMUNeXt
 from models.training.evaluate import spaced, volume_of
-from models.training.export import demo_tensor, load, write_manifest, write_model
+from models.training.export import Probability, demo_tensor, load, write_manifest, write_model
 from models.training.folds import Fold, folds
 from models.training.measures import best_threshold, dice, interval_by_patient
 from models.training.recipe import Recipe
 from models.training.report import Table, sections
-from models.training.task import Batch
+from models.training.task import Batch, HeldOut
 from models.training.tasks.glioma import overlap_loss
 from models.training.tasks.tumour_card import CARD
 from overread.imaging.intensity import normaliser
@@ -127,9 +127,21 @@ class Task:
         return self.part(self.parts.validation)
 
     def network(self) -> nn.Module:
-        """CMUNeXt with the second head."""
-        net = CMUNeXt(**self.recipe.network)
-        return Classified(net, self.recipe.network["dims"][-1], len(self.classes))
+        """CMUNeXt with the second head; the net that the recipe names as it is, where the classes have no weight.
+
+        ValueError where the second head has no encoder to stand on.
+        """
+        words = dict(self.recipe.network)
+        net = networks.build(words.pop("name", "cmunext"), **words)
+        if not self._weight:
+            return net
+        if not isinstance(net, CMUNeXt):
+            raise ValueError("the second head stands on a CMUNeXt; a class_weight of 0 trains the mask alone")
+        return Classified(net, net.dims[-1], len(self.classes))
+
+    @property
+    def _weight(self) -> float:
+        return float(self.recipe.data["class_weight"])
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Augmented slices, masks, and classes; -1 where the tumour was taken out of the slice."""
@@ -164,43 +176,67 @@ class Task:
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Overlap and cross entropy of the mask, and cross entropy of the class where there is a tumour."""
-        logits, names = output
         _, target, truth = batch
+        if not self._weight:
+            return overlap_loss(output, target)
+        logits, names = output
         if not bool((truth >= 0).any()):
             return overlap_loss(logits, target)
-        return overlap_loss(logits, target) + float(self.recipe.data["class_weight"]) * functional.cross_entropy(
+        return overlap_loss(logits, target) + self._weight * functional.cross_entropy(
             names, truth, ignore_index=-1, label_smoothing=0.05
         )
 
     def asked(
         self, net: nn.Module, slices: list[NDArray[np.uint8]], batch: int = 8
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """The chance of each pixel and of each class, slice by slice."""
-        named = Named(net).eval()
+        """The chance of each pixel and of each class, slice by slice; of no class where the mask is all there is."""
+        asked = Named(net).eval() if self._weight else Probability(net).eval()
         device = next(net.parameters()).device
         for start in range(0, len(slices), batch):
             images = np.stack([self.normalised(image) for image in slices[start : start + batch]])[:, None]
             with torch.inference_mode():
-                chances, names = named(torch.from_numpy(images).to(device))
+                given = asked(torch.from_numpy(images).to(device))
+            chances, names = given if self._weight else (given, given.new_empty(len(given), 0))
             yield from zip(chances[:, 0].float().cpu().numpy(), names.float().cpu().numpy(), strict=True)
 
     def validate(self, net: nn.Module) -> dict[str, float]:
-        """Mean Dice of the slices and the share of rightly named ones; the score is their mean."""
+        """Mean Dice of the slices and the share of rightly named ones; the score is their mean, or the Dice alone."""
         answers = self.asked(net, [image for image, _, _ in self._watched])
-        pairs = [
-            (dice(chance >= 0.5, mask), int(names.argmax()) == truth)
-            for (chance, names), (_, mask, truth) in zip(answers, self._watched, strict=True)
-        ]
-        overlap, right = np.asarray(pairs, np.float64).mean(axis=0)
-        return {"dice": float(overlap), "accuracy": float(right), "score": float(overlap + right) / 2}
+        overlaps, right = [], []
+        for (chance, names), (_, mask, truth) in zip(answers, self._watched, strict=True):
+            overlaps.append(dice(chance >= 0.5, mask))
+            right += [int(names.argmax()) == truth] if self._weight else []
+        overlap = float(np.mean(overlaps))
+        if not self._weight:
+            return {"dice": overlap, "score": overlap}
+        accuracy = float(np.mean(right))
+        return {"dice": overlap, "accuracy": accuracy, "score": (overlap + accuracy) / 2}
+
+    def held_out(self, net: nn.Module) -> HeldOut:
+        """Dice of each slice, at the threshold that is best on the validation slices; the names are not looked at."""
+        threshold = self._threshold(net)
+        images, masks, _ = zip(*self.part(self.parts.test), strict=True)
+        chances = (chance for chance, _ in self.asked(net, list(images)))
+        scores = [dice(chance >= threshold, mask) for chance, mask in zip(chances, masks, strict=True)]
+        wanted = set(self.parts.test)
+        groups = tuple(row.group for row in self.rows if row.group in wanted)
+        return HeldOut("blocks", groups, np.array(scores), threshold)
+
+    def _threshold(self, net: nn.Module) -> float:
+        chances = [chance for chance, _ in self.asked(net, [image for image, _, _ in self._watched])]
+        return best_threshold(chances, [mask for _, mask, _ in self._watched])
 
     def export(self, weights: Path, folder: Path) -> None:
-        """The threshold is the one with the best mean Dice on the validation slices."""
+        """The threshold is the one with the best mean Dice on the validation slices.
+
+        ValueError for a net of the mask alone, which names nothing.
+        """
+        if not self._weight:
+            raise ValueError("a net of the mask alone is there to be compared; class_weight above 0 makes the model")
         net = load(self.network(), weights)
-        chances = [chance for chance, _ in self.asked(net, [image for image, _, _ in self._watched])]
         manifest = deepcopy(dict(self.recipe.manifest))
         (output,) = manifest["outputs"]
-        output["threshold"] = best_threshold(chances, [mask for _, mask, _ in self._watched])
+        output["threshold"] = self._threshold(net)
         outputs = [manifest["output"], manifest["class_output"]]
         write_model(folder, manifest, Named(net), demo_tensor(manifest, "T1C"), outputs)
 
