@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from overread.imaging.components import components
+from overread.imaging.components import components, joined
 from overread.imaging.intensity import IntensityRule, Normaliser, normaliser
 from support.values import box_grid, masks
 
@@ -94,3 +94,14 @@ def test_the_image_itself_is_left_alone() -> None:
 def test_rules_have_names() -> None:
     with pytest.raises(ValueError, match="unknown intensity rule 'z-score'"):
         normaliser(IntensityRule("z-score", (0, 1)), head())
+
+
+def test_parts_that_belong_together_are_one() -> None:
+    voxels = np.zeros((3, 8, 8), np.bool_)
+    voxels[0, 1:3, 1:3] = True
+    voxels[2, 5:8, 5:8] = True
+    voxels[1, 0, 7] = True
+    (whole,) = joined(components(voxels, box_grid((3, 8, 8)), 0.0, keep=0.2))
+    voxels[1, 0, 7] = False
+    assert np.array_equal(whole.voxels, voxels)
+    assert list(joined([])) == []

@@ -32,6 +32,7 @@ WRONG = [
     ('plane = "axial"', 'plane = "axial"\nchannels = "cmyk"', "“channels” is not grey or rgb"),
     ('"median-spread"', '"percentile", low = 1, high = 101', "“low” and “high” are no percentiles"),
     ("min_volume_ml = 0.5", "keep = 1.5", "“keep” is not between 0 and 1"),
+    ("min_volume_ml = 0.5", "together = 1", "“together” is not true or false"),
     ('sha256 = "', 'sha256 = "0', "model.onnx is not the file whose sha256"),
     ("[prepare]", "[prepared]", "“prepare” is missing"),
     ('plane = "axial"', 'plane = "oblique"', "“plane” is not axial, coronal or sagittal"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import SimpleITK as sitk
@@ -32,3 +32,13 @@ def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float, keep
         i, j, k, columns, rows, slices = shapes.GetBoundingBox(label)
         box = array[k : k + slices, j : j + rows, i : i + columns]
         yield Mask.of(box == label, offset=(k, j, i), shape=grid.shape)
+
+
+def joined(parts: Iterable[Mask]) -> Iterator[Mask]:
+    """All parts of one grid as one mask; none where there is none."""
+    masks = tuple(parts)
+    if masks:
+        whole = np.zeros(masks[0].shape, np.bool_)
+        for mask in masks:
+            whole[mask.box] |= mask.inner
+        yield Mask.of(whole)

@@ -33,6 +33,14 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
+def flag(table: Mapping[str, Any], key: str) -> bool:
+    """True or false; false where nothing is said."""
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"“{key}” is not true or false")
+    return value
+
+
 def fraction(value: Any, what: str) -> float:
     """A number above 0 and at most 1."""
     read = number(value, what)

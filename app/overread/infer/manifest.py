@@ -54,12 +54,14 @@ class Output(Named):
     """One thing that the model draws, finds or tells: the channel, its names and when it counts.
 
     A connected part that is smaller than `min_volume_ml`, or than the fraction `keep` of the largest, is dropped.
+    What remains is a finding each, or one finding `together`: vessels, say.
     """
 
     channel: int
     threshold: float
     min_volume_ml: float = 0.0
     keep: float = 0.0
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ def _output(channel: int, entry: Mapping[str, Any]) -> Output:
         threshold=fields.fraction(entry["threshold"], "threshold"),
         min_volume_ml=fields.number(entry.get("min_volume_ml", 0.0), "min_volume_ml"),
         keep=keep,
+        together=fields.flag(entry, "together"),
         **_named(entry),
     )
 
@@ -287,10 +290,10 @@ def _contour(folder: Path, table: Mapping[str, Any]) -> Contour:
 
 
 def _refine(table: Mapping[str, Any]) -> Refine:
-    mirror, across = table.get("mirror", False), fields.number(table.get("across", 0.0), "across")
-    if not isinstance(mirror, bool) or not 0 <= across < 0.5:
-        raise ValueError("“mirror” is not true or false, or “across” not between 0 and 0.5")
-    return Refine(mirror, across)
+    across = fields.number(table.get("across", 0.0), "across")
+    if not 0 <= across < 0.5:
+        raise ValueError("“across” is not between 0 and 0.5")
+    return Refine(fields.flag(table, "mirror"), across)
 
 
 def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from overread.domain.finding import Mask
 from overread.domain.ports import Backend, Cancel, Proposal
-from overread.imaging.components import components
+from overread.imaging.components import components, joined
 from overread.infer.manifest import ModelSpec, Named, Output
 from overread.infer.refine import second_look
 from overread.infer.results import Patch, SliceClass, SliceResult
@@ -59,7 +59,8 @@ class Segmentation:
                     box = slice(row, row + rows), slice(column, column + columns)
                     axes.picture(voxels, result.index)[box] = patch.mask
                     axes.picture(score, result.index)[box] = patch.score
-            for mask in components(voxels, grid, output.min_volume_ml, output.keep):
+            parts = components(voxels, grid, output.min_volume_ml, output.keep)
+            for mask in joined(parts) if output.together else parts:
                 mean = float(score[mask.box][mask.inner].mean()) / 255
                 found.append(self._proposal(output, mask, mean, results))
         return found
