@@ -58,7 +58,9 @@ def _drive(home: Path) -> int:
 
     window.open_paths([ensure_demo(home)])
     until(lambda: session.image is not None and session.image.ready.complete and not session.sources.scanning)
-    until(lambda: all(r.phase in (Phase.DONE, Phase.NOTHING, Phase.CLOSED) for r in session.runs.readings.values()))
+    over = (Phase.DONE, Phase.NOTHING, Phase.CLOSED, Phase.OFF)
+    readings = session.runs.readings
+    until(lambda: readings["glioma-flair"].phase is Phase.DONE and all(r.phase in over for r in readings.values()))
     until(lambda: session.jobs.running == ())
     window.trigger("next-finding")
     until(lambda: not window.notice.isVisible())
