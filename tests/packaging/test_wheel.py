@@ -28,7 +28,8 @@ def test_holds_resources_models_and_licences(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     for wanted in ("model.onnx", "model.toml", "CARD.md", "selftest.npz"):
         assert f"overread/_models/glioma-flair/{wanted}" in names
-        assert f"overread/_models/cxr-pneumonia/{wanted}" in names
+        for model in ("cxr-pneumonia", "lung-nodule", "retina-vessels", "tumour-t1c"):
+            assert f"overread/_models/{model}/{wanted}" in names
     assert "overread/_resources/windows.toml" in names
     assert any(name.startswith("overread/_resources/icons/") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)

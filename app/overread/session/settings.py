@@ -39,9 +39,9 @@ class Settings:
 
     # The reader's name, as it goes into reports and the journal.
     reader: str = field(default_factory=_account)
-    # Models that read a fitting series as soon as it is open. The lung nodules' is not among them: it marks about one
-    # vessel a slice, which is for readers who ask for it.
-    models_on: tuple[str, ...] = ("glioma-flair", "tumour-t1c", "cxr-pneumonia", "retina-vessels")
+    # Models that read a fitting series as soon as it is open. Those for nodules and for T1c are not among them: they
+    # mark healthy things on whole series too often, which is for readers who ask for it.
+    models_on: tuple[str, ...] = ("glioma-flair", "cxr-pneumonia", "retina-vessels")
     # How strongly findings are filled, 0 to 1.
     opacity: float = 0.20
     # Diameter of the brush in mm.
