@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from overread.domain.errors import UserError
 from overread.domain.ports import Cancel
 from overread.infer.backends import CHAIN, Chain
 from overread.infer.detector import OnnxDetector
@@ -62,6 +63,15 @@ def test_without_blending_only_what_was_seen_is_read() -> None:
     np.testing.assert_allclose(single[2]["map"][0, 0, 0], 2 * RAMP)
     assert second_look(Refine(mirror=True, across=0.1), Slices(), backend, frozenset()) == {}
     assert backend.batches == [2, 1]
+
+
+def test_a_second_look_without_numbers_is_said_not_drawn() -> None:
+    class Broken(Lopsided):
+        def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
+            return {"map": np.where(np.arange(len(tensor))[:, None, None, None] == 1, np.nan, tensor)}
+
+    with pytest.raises(UserError, match=r"^The second look gave no numbers for slice 3, so nothing was read\."):
+        second_look(Refine(mirror=True, across=0.0), Slices(), Broken(), frozenset({2}))
 
 
 def test_findings_are_made_of_the_second_look(tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from overread.domain.errors import UserError
 from overread.domain.finding import Kind, Mask
 from overread.domain.ports import Backend, Cancel, Proposal
 from overread.infer.manifest import Contour, Merge, ModelSpec
-from overread.infer.results import Edges, Patch, SliceBox, SliceResult
+from overread.infer.results import Edges, Patch, SliceBox, SliceResult, require_numbers
 from overread.infer.slices import Slicer, centred
 
 # Slice distances are measured from positions written with few digits, mm.
@@ -43,10 +42,7 @@ class Outliner:
         low, high = float(crop.min()), float(crop.max())
         stretched = (crop - low) / max(high - low, 1e-6)
         (answer,) = self.backend.run(stretched[None, None], cancel).values()
-        if not np.isfinite(answer).all():
-            raise UserError(
-                "The model's outline holds no numbers, so nothing was read.", "Run “overread models check”."
-            )
+        require_numbers([answer], "The model's outline holds no numbers")
         probability = where.onto_slice(answer[0, 0])
         labels = self._parts(probability)
         (top, left), (bottom, right) = whole_pixels(edges)

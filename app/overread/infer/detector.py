@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.errors import Cancelled, UserError
+from overread.domain.errors import Cancelled
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
@@ -19,7 +19,7 @@ from overread.infer.classify import Classification
 from overread.infer.detect import Detection, Outliner
 from overread.infer.gate import refusal
 from overread.infer.manifest import ModelSpec
-from overread.infer.results import SliceResult, Timing
+from overread.infer.results import SliceResult, Timing, require_numbers
 from overread.infer.scheduler import SliceQueue
 from overread.infer.segment import Segmentation
 from overread.infer.slices import Slicer
@@ -71,12 +71,7 @@ class ModelRun:
                 tensor = self.slicer.tensor(index)
                 ready = time.perf_counter()
                 outputs = self.served.backend.run(tensor, cancel)
-                # Nothing is above a threshold then: it would look like a clean slice.
-                if not all(np.isfinite(output).all() for output in outputs.values()):
-                    raise UserError(
-                        f"{self.spec.name} gave no numbers for slice {index + 1}, so nothing was read.",
-                        "Run “overread models check”.",
-                    )
+                require_numbers(outputs.values(), f"{self.spec.name} gave no numbers for slice {index + 1}")
                 ran = time.perf_counter()
                 answer = self._task.answer(index, outputs, cancel)
                 end = time.perf_counter()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from overread.domain.ports import Backend, Cancel
 from overread.infer.manifest import Refine
+from overread.infer.results import require_numbers
 from overread.infer.slices import Slicer
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -22,7 +23,8 @@ def second_look(refine: Refine, slicer: Slicer, backend: Backend, seen: frozense
     """The network's outputs, each with one slice first, for the slices in `seen` and those beside them.
 
     Maps (1, channels, rows, columns) are blended across slices: `across` of either neighbour and the rest of the slice
-    itself; the first and the last slice stand in for what lies beyond. Other outputs (1, classes) are not.
+    itself; the first and the last slice stand in for what lies beyond. Other outputs (1, classes) are not. UserError
+    where the network gives no numbers.
     """
     reach = 1 if refine.across else 0
     wanted = _around(seen, reach, slicer.count)
@@ -41,9 +43,11 @@ def _around(indices: frozenset[int], reach: int, count: int) -> frozenset[int]:
 
 def _both_ways(refine: Refine, slicer: Slicer, backend: Backend, index: int) -> Outputs:
     tensor = slicer.tensor(index)
+    both = np.concatenate([tensor, tensor[..., ::-1]]) if refine.mirror else tensor
+    outputs = backend.run(both, Cancel())
+    require_numbers(outputs.values(), f"The second look gave no numbers for slice {index + 1}")
     if not refine.mirror:
-        return dict(backend.run(tensor, Cancel()))
-    outputs = backend.run(np.concatenate([tensor, tensor[..., ::-1]]), Cancel())
+        return dict(outputs)
     return {
         name: (answer[:1] + (answer[1:, ..., ::-1] if answer.ndim == 4 else answer[1:])) / np.float32(2)
         for name, answer in outputs.items()

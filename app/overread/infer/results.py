@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.domain.errors import UserError
 from overread.domain.heatmap import Heatmap
+
+
+def require_numbers(answers: Iterable[NDArray[np.float32]], what: str) -> None:
+    """UserError where an answer holds no number: nothing is above a threshold then, as on a clean slice."""
+    if not all(np.isfinite(answer).all() for answer in answers):
+        raise UserError(f"{what}, so nothing was read.", "Run “overread models check”.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from overread.domain.geometry import Plane, plane_axes
 from overread.domain.study import Stack
 from overread.domain.view import ViewState
 from overread.infer.detector import ModelRun, OnnxDetector
-from overread.infer.results import Patch, SliceBox, SliceClass, SliceResult
+from overread.infer.results import Patch, SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
 from overread.session.jobs import Job, Jobs
 from overread.session.review import proposed, source_of
@@ -212,10 +212,6 @@ class Runs:
     def live_boxes(self, stack_uid: str, plane: Plane, index: int) -> list[SliceBox]:
         """The boxes that such models saw on a slice."""
         return [box for result in self._live(stack_uid, plane, index) for box in result.boxes]
-
-    def live_classes(self, stack_uid: str, plane: Plane, index: int) -> list[SliceClass]:
-        """What such models call the image on a slice."""
-        return [named for result in self._live(stack_uid, plane, index) for named in result.classes]
 
     def _live(self, stack_uid: str, plane: Plane, index: int) -> Iterator[SliceResult]:
         for model_id, run in self._runs.items():
