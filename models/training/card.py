@@ -20,7 +20,7 @@ A CMUNeXt-style net (Tang et al., ISBI 2024) of {parameters:,} parameters that s
 (tumour and oedema together; it does not tell them apart). A pixel counts from {threshold:g} (the best threshold on the
 validation patients). For the findings, slices that showed something and those beside them are read again, mirrored
 too, and every slice is blended with its neighbours ({across:g} of each); connected parts under {least:g} ml, or under
-{keep:g} of the largest, are left out. That second look raised the Dice of the validation patients from 0.802 to 0.826.
+{keep:g} of the largest, are left out.
 
 ## Who it is for
 
@@ -35,7 +35,7 @@ follow-up measurements, and not for any commercial use.
 ({spacing:g} mm is assumed); training changes contrast, brightness, shading, size and pose at random, and takes the
 skull away from up to three slices in ten, so that the model holds on plain FLAIR.
 
-Weights: {weights}.
+Weights: {weights}. {remark}
 
 ## Measured
 
@@ -100,6 +100,7 @@ def card(recipe: Recipe, manifest: dict[str, Any], counts: dict[str, int], measu
         bundle=recipe.bundle,
         data=manifest["licence"]["data"],
         weights=manifest["licence"]["weights"],
+        remark=recipe.remark,
         seed=recipe.seed,
         ratio_median=ratios[len(ratios) // 2],
         ratio_low=ratios[quarter],

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from models.training.collections import items
 from models.training.measures import Counts, hd95, interval
 from overread.domain.geometry import Grid
 from overread.domain.study import Encoding, Identity, Stack
@@ -77,14 +77,10 @@ def elsewhere(data: Path, detector: OnnxDetector) -> list[Score]:
     scores = []
     for case in CASES:
         folder = data / "nifti" / case
-        image = sitk.ReadImage(str(_only(folder, "*_fla_bet.nii.gz")))
-        truth = sitk.GetArrayFromImage(sitk.ReadImage(str(_only(folder, "*_seg_simple.nii.gz")))) > 0
-        voxels = np.rint(sitk.GetArrayFromImage(image)).astype(np.int32)
-        directions = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-        affine = np.eye(4)
-        affine[:3, :3] = directions[:, ::-1]
-        affine[:3, 3] = image.GetOrigin()
-        scores.append(scored(case, detector, volume_of(voxels, affine), truth))
+        image = _only(folder, "*_fla_bet.nii.gz")
+        voxels = np.rint(items.volume(image)).astype(np.int32)
+        truth = items.volume(_only(folder, "*_seg_simple.nii.gz")).astype(np.bool_)
+        scores.append(scored(case, detector, volume_of(voxels, items.grid(image).affine), truth))
     return scores
 
 

@@ -31,6 +31,7 @@ class Recipe:
     `task` names a module of `models.training.tasks`; `network` are the words for the net, `data` for the batches, both
     read by the task. With `patience` above 0 a phase ends after so many validations without a better score.
     `compare` are the words of `data` that are others where another net is trained, to be compared with the recipe's.
+    `remark` is what who reads the card has to know of how the weights came about.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Recipe:
     patience: int
     manifest: Mapping[str, Any]
     compare: Mapping[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
     @property
     def epochs(self) -> int:
@@ -109,6 +111,7 @@ def of(table: Mapping[str, Any]) -> Recipe:
         patience=int(train.get("patience", 0)),
         manifest=manifest,
         compare=table.get("compare", {}),
+        remark=str(table.get("remark", "")),
     )
 
 

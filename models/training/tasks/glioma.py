@@ -15,9 +15,8 @@ import tomlkit
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from models.training import card, lgg, networks
+from models.training import card, lgg, networks, overlap
 from models.training.augment import augmented
 from models.training.evaluate import elsewhere, scored, spaced, summary, volume_of
 from models.training.export import Probability, demo_tensor, load, write_manifest, write_model
@@ -33,14 +32,6 @@ from overread.infer.manifest import read
 
 # The bundle gives no spacing; 240 mm over 256 pixels is the usual field of view of the collection.
 ASSUMED_MM = (5.0, 0.9, 0.9)
-
-
-def overlap_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross entropy + soft Dice over the batch (Milletari et al. 2016), both on (n, 1, rows, columns)."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, target)
-    chance = torch.sigmoid(logits)
-    overlap = 2 * (chance * target).sum() + 1
-    return entropy + 1 - overlap / (chance.sum() + target.sum() + 1)
 
 
 def with_neighbours(slices: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
@@ -155,7 +146,7 @@ class Task:
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Cross entropy and overlap."""
-        return overlap_loss(output, batch[1])
+        return overlap.entropy_and_dice(output, batch[1])
 
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Mean per-patient Dice."""

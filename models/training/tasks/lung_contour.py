@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.training import lung_report, networks
+from models.training import lung_report, networks, overlap
 from models.training.counting import parameters
 from models.training.export import Probability, load, write_graph, write_manifest
 from models.training.folds import Fold
@@ -24,7 +24,6 @@ from models.training.nodules import F32, READERS, Crops, box_of, followed, grain
 from models.training.recipe import Recipe
 from models.training.score import probabilities
 from models.training.task import Batch
-from models.training.tasks.glioma import overlap_loss
 
 
 def stretched(crop: F32) -> F32:
@@ -90,7 +89,7 @@ class Task:
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Cross entropy and overlap."""
-        return overlap_loss(output, batch[1])
+        return overlap.entropy_and_dice(output, batch[1])
 
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Mean Dice of the slices."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training import bundles, networks
+from models.training import bundles, networks, overlap
 from models.training.augment import augmented, without_tumour
 from models.training.cmunext import CMUNeXt
 from models.training.evaluate import spaced, volume_of
@@ -27,7 +27,6 @@ from models.training.measures import best_threshold, dice, interval_by_patient
 from models.training.recipe import Recipe
 from models.training.report import Table, sections
 from models.training.task import Batch, HeldOut
-from models.training.tasks.glioma import overlap_loss
 from models.training.tasks.tumour_card import CARD
 from overread.imaging.intensity import normaliser
 from overread.infer.backends import Chain
@@ -178,11 +177,11 @@ class Task:
         """Overlap and cross entropy of the mask, and cross entropy of the class where there is a tumour."""
         _, target, truth = batch
         if not self._weight:
-            return overlap_loss(output, target)
+            return overlap.entropy_and_dice(output, target)
         logits, names = output
         if not bool((truth >= 0).any()):
-            return overlap_loss(logits, target)
-        return overlap_loss(logits, target) + self._weight * functional.cross_entropy(
+            return overlap.entropy_and_dice(logits, target)
+        return overlap.entropy_and_dice(logits, target) + self._weight * functional.cross_entropy(
             names, truth, ignore_index=-1, label_smoothing=0.05
         )
 
@@ -303,6 +302,7 @@ class Task:
             bundle=self.recipe.bundle,
             data=table["licence"]["data"],
             weights=table["licence"]["weights"],
+            remark=self.recipe.remark,
             seed=self.recipe.seed,
             fold=self.fold,
             healthy=float(self.recipe.data["healthy"]),

@@ -27,11 +27,12 @@ abscesses, schwannomas and everything else get one of the three names too.
 neighbouring slices (seed {seed}, fold {fold}). **Patients are not known in this bundle: neighbours stay together, but
 one person's axial, coronal and sagittal slices can lie in different blocks. These are block-held-out results, not
 patient-held-out ones, and likely to be too good.** Every slice of the bundle shows a tumour. So that the model sees
-slices without, {healthy:.0%} of the training slices had their sick half replaced by the mirrored other half; how often
+slices without, {healthy:.0%} of the training slices whose tumour lies on one side had their sick half replaced by the
+mirrored other half; how often
 it marks something in a healthy head was not measured on real slices. The pixel spacing is not in the bundle
 ({spacing:g} mm is assumed, half the source's matrix).
 
-Weights: {weights}.
+Weights: {weights}. {remark}
 
 ## Measured
 
