@@ -23,6 +23,7 @@ from models.training.export import load, write_manifest
 from models.training.recipe import Recipe
 from models.training.report import VARIANTS, Table
 from models.training.task import Batch, Task
+from models.training.train import in_float
 from models.training.variants import Graph, Timing
 
 F32 = NDArray[np.float32]
@@ -179,15 +180,11 @@ def tune(task: Task, net: nn.Module, batches: Iterator[Batch], steps: int) -> No
             group["lr"] = _RATE * (1 + math.cos(math.pi * step / steps)) / 2
         with torch.autocast("cpu", torch.bfloat16):
             output = net(batch[0])
-        loss: Tensor = task.loss(_float(output), batch)
+        loss: Tensor = task.loss(in_float(output), batch)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
-
-
-def _float(output: Any) -> Any:
-    return output.float() if isinstance(output, Tensor) else tuple(part.float() for part in output)
 
 
 def reform(folder: Path, convert: Callable[[Path, Path], None]) -> None:

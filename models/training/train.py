@@ -144,7 +144,7 @@ class Run:
         image = moved[0].contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
             output = self.net(image)
-        loss = self.task.loss(_float(output), moved)
+        loss = self.task.loss(in_float(output), moved)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -182,7 +182,8 @@ def _shown(batches: Iterator[Batch], name: str) -> Iterator[Batch]:
     yield from tqdm(batches, desc=name, leave=False, disable=None)
 
 
-def _float(output: Any) -> Any:
+def in_float(output: Any) -> Any:
+    """What a net gives, a tensor or a tuple of tensors, in single precision."""
     return output.float() if isinstance(output, Tensor) else tuple(part.float() for part in output)
 
 
