@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from overread.imaging.intensity import IntensityRule, normaliser
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 
@@ -50,12 +51,20 @@ def _moved(image: U8, rng: np.random.Generator, strength: float, size: tuple[int
     linear = turn @ np.diag([across if rng.random() < 0.5 else -across, down])
     middle, centre = np.array([columns - 1, rows - 1]) / 2, np.array(image.shape[::-1]) / 2 - 0.5
     centre = centre + rng.uniform(-0.08, 0.08, 2) * image.shape[::-1] * strength
+    if rng.random() < 0.4 * strength:
+        linear, centre = _framed(linear, centre, image.shape, rng)
     to_source = np.column_stack([linear, centre - linear @ middle])
     border = cv2.BORDER_REPLICATE if rng.random() < 0.4 else cv2.BORDER_CONSTANT
     fill = 0 if rng.random() < 0.7 else int(rng.integers(256))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(image, to_source, (columns, rows), flags=flags, borderMode=border, borderValue=fill)
     return np.asarray(moved, np.uint8)
+
+
+def _framed(linear: F64, centre: F64, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[F64, F64]:
+    """Each side cut off or given a border by up to 15 % of its length, as plates and their cropping differ."""
+    near, far = rng.uniform(-0.15, 0.15, (2, 2))
+    return linear * (1 - near - far)[:, None], centre + (near - far) / 2 * shape[::-1]
 
 
 def _curve(rng: np.random.Generator, strength: float) -> U8:
