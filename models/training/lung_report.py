@@ -27,7 +27,7 @@ from models.training.measures import interval, interval_by_patient
 from models.training.nodules import READERS, U8, Crops, box_of, read_crops, read_patches
 from models.training.recipe import Recipe
 from models.training.report import FIGURES, froc_plot, roc_plot
-from overread.infer.backends import Chain, Served
+from overread.infer.backends.chain import Chain, Served
 from overread.infer.detect import Outliner
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec, read

@@ -14,7 +14,7 @@ from overread.domain.finding import Mask
 from overread.domain.geometry import Grid
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
-from overread.infer.backends import CHAIN, Chain, Served
+from overread.infer.backends.chain import CHAIN, Chain, Served
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.manifest import read
 from overread.infer.results import SliceResult

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from overread.domain.errors import UserError
 from overread.domain.ports import Cancel
-from overread.infer.backends import CHAIN, Chain
+from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import Refine, read
 from overread.infer.refine import second_look

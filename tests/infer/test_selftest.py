@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from overread.domain.errors import UserError
-from overread.infer.backends import CHAIN, Chain
+from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import Probe, SelfTest
 from support.tiny import kinds_model, peaks_model, sides_model

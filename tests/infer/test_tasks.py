@@ -18,7 +18,7 @@ from overread.domain.finding import Kind, Mask, only_box
 from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
-from overread.infer.backends import CHAIN, Chain
+from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.detect import linked
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.manifest import Merge, read

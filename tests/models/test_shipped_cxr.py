@@ -16,7 +16,7 @@ from models.training.cxr_report import chance_of
 from models.training.evaluate import spaced, volume_of
 from models.training.measures import Counts
 from models.training.radiograph import phantom
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.gate import refusal
 from overread.infer.manifest import ModelSpec, read

@@ -22,7 +22,7 @@ from models.training.classifier_net import Classifier, Explained
 from models.training.export import load
 from models.training.radiograph import normalised, phantom, varied
 from models.training.tasks import cxr
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 from overread.infer.selftest import SelfTest

@@ -20,7 +20,7 @@ from models.training.evaluate import spaced, volume_of
 from models.training.tasks import lung_contour, lung_nodule
 from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detect import Outliner
 from overread.infer.manifest import read
 from overread.infer.slices import centred

@@ -19,7 +19,7 @@ from overread.domain.finding import Mask, Status, find
 from overread.domain.geometry import Plane
 from overread.domain.ports import Cancel
 from overread.domain.view import scrolled
-from overread.infer.backends import Chain, Served
+from overread.infer.backends.chain import Chain, Served
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec, find_models
 from overread.session.review import accept, draw_new, redraw, reject

@@ -14,7 +14,7 @@ from overread import __version__, paths
 from overread.commands.answers import emit, say
 from overread.commands.engine import models
 from overread.domain.errors import UserError
-from overread.infer.backends import CHAIN, Chain, Verdict
+from overread.infer.backends.chain import CHAIN, Chain, Verdict
 from overread.infer.detector import OnnxDetector
 from overread.infer.runtime import gpus, installed, trouble
 from overread.session.plugins import load_plugins

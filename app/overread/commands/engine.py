@@ -8,7 +8,7 @@ from overread import paths
 from overread.domain.errors import UserError
 from overread.domain.finding import Reader
 from overread.domain.ports import Detector
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
 from overread.session import settings

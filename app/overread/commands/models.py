@@ -8,7 +8,7 @@ from typing import Any
 from overread.commands.answers import emit, say
 from overread.commands.engine import models
 from overread.domain.errors import UserError
-from overread.infer.backends import CHAIN, Chain, Verdict
+from overread.infer.backends.chain import CHAIN, Chain, Verdict
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec
 

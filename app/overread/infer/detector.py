@@ -14,7 +14,7 @@ from overread.domain.errors import Cancelled
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
-from overread.infer.backends import Chain, Served
+from overread.infer.backends.chain import Chain, Served
 from overread.infer.classify import Classification
 from overread.infer.detect import Detection, Outliner
 from overread.infer.gate import refusal

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from overread import paths
 from overread.domain.errors import UserError
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
 from overread.infer.runtime import trouble

@@ -34,7 +34,7 @@ from models.training.recipe import Recipe
 from models.training.report import FIGURES, learning_curves
 from models.training.task import Batch
 from models.training.train import Places
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 

@@ -26,7 +26,7 @@ from models.training.recipe import Recipe
 from models.training.report import FIGURES, Table, bland_altman
 from models.training.score import probabilities
 from models.training.task import Batch, HeldOut
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 

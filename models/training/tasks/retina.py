@@ -29,7 +29,7 @@ from models.training.score import probabilities
 from models.training.task import Batch
 from overread.domain.volume import Volume
 from overread.imaging.intensity import normaliser
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 

@@ -29,7 +29,7 @@ from models.training.report import Table, sections
 from models.training.task import Batch, HeldOut
 from models.training.tasks.tumour_card import CARD
 from overread.imaging.intensity import normaliser
-from overread.infer.backends import Chain
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 

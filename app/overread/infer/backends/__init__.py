@@ -1,0 +1,1 @@
+"""What runs a model: engines with one protocol, and the chain that decides between them."""
