@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from models.training import fundus, overlap, recipe, task, train, vessels
+from models.training.report import Table
 from models.training.tasks import retina
 from overread.infer import manifest
 from overread.infer.slices import Slicer
@@ -165,7 +166,7 @@ def test_a_run_becomes_a_model_folder_that_the_engine_reads(data: Path, tmp_path
     assert not spec.asks_mm
     results = spec.results
     assert results["five_folds"]["folds"] == 2
-    assert [row["child"] for row in results["photographs"]] == [
+    assert [one.child for one in vessels.rows(Table.read(folder / retina.FOLDS))] == [
         child for fold in (0, 1) for child in retina.Task(words, data, fold).parts.test for _ in "LR"
     ]
     assert results["held_out"]["f1"] > 0.6  # dark lines on a bright disc

@@ -25,6 +25,7 @@ from models.training.fundus import Fundus, drawn, field_of_view, patch
 from models.training.measures import Counts, best_threshold, dice
 from models.training.overlap import combined
 from models.training.recipe import Recipe
+from models.training.report import Table
 from models.training.score import probabilities
 from models.training.task import Batch
 from overread.domain.volume import Volume
@@ -34,6 +35,9 @@ from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 
 U8 = NDArray[np.uint8]
+
+# Beside model.toml: each photograph, measured by the fold that held it out. `evaluate` has only the shipped fold's net.
+FOLDS = "five_folds.csv"
 
 
 class Task:
@@ -142,11 +146,11 @@ class Task:
             "parameters": sum(p.numel() for p in net.parameters()),
             "statistics": sum(net.get_buffer(name).numel() for name in names),
             "five_folds": five,
-            "photographs": vessels.table(photographs),
         }
         rows, columns = manifest["prepare"]["size"]
         tensor = self.tensor(drawn((rows, columns), np.random.default_rng(self.recipe.seed)))
         write_model(folder, manifest, Probability(net), tensor, [manifest["output"]])
+        vessels.table(photographs).write(folder / FOLDS)
 
     def report(self, folder: Path) -> None:
         """The photographs held out from this fold, through the engine, and the second observer on all of them."""
@@ -163,7 +167,7 @@ class Task:
         table["results"]["held_out"] = {"photographs": len(inside), **vessels.means(inside)}
         table["results"]["second_observer"] = vessels.means(second)
         write_manifest(folder, table)
-        card.write(folder, vessels.card(self.recipe, table))
+        card.write(folder, vessels.card(self.recipe, table, vessels.rows(Table.read(folder / FOLDS))))
 
 
 def photograph(image: U8) -> Volume:
