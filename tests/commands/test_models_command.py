@@ -11,8 +11,9 @@ import pytest
 
 from overread import paths
 from overread.commands import bench
-from overread.commands.benchmarks import loading
+from overread.commands.benchmarks import loading, overlay, window
 from overread.commands.benchmarks.rows import Row, alternately
+from overread.commands.benchmarks.series import FLAIR
 from support.models import bright_model
 
 ROW = {"name", "unit", "p50", "p95", "n", "peer", "peer_p50", "ratio", "limit", "pass", "conditions"}
@@ -169,3 +170,25 @@ def test_both_are_timed_in_turn() -> None:
     ours, peer = alternately(lambda: order.append("o"), lambda: order.append("p"), 3)
     assert "".join(order) == "op" * 4
     assert (len(ours), len(peer)) == (3, 3)
+
+
+def test_what_a_reader_feels_has_rows(overread: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real window and a real model on few slices: the figures mean nothing, their shape does."""
+    monkeypatch.setattr(overlay, "_SERIES", ((FLAIR, 6),))
+    monkeypatch.setattr(overlay, "_STOPS", 2)
+    monkeypatch.setattr(window, "_LONG", 24)
+    monkeypatch.setattr(window, "_PER_SECOND", 200)
+    answer = overread("bench", "slice-e2e", "cancel", "scroll-overlay", "--json").json
+    names = [row["name"] for row in answer["rows"]]
+    assert {"slice-e2e glioma-flair", "cancel", "scroll-overlay, first pass", "scroll-overlay"} <= set(names)
+    assert all(set(row) >= ROW and row["n"] > 0 for row in answer["rows"])
+    later = answer["rows"][names.index("scroll-overlay")]
+    assert (later["p50"], later["pass"]) == (0.0, True)
+
+
+def test_a_start_from_nothing_shows_an_overlay(overread: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "_SLICES", 5)
+    monkeypatch.setattr(window, "_STARTS", 1)
+    (row,) = overread("bench", "cold-start", "--json").json["rows"]
+    assert row["n"] == 1
+    assert row["p50"] > 100

@@ -13,16 +13,21 @@ from overread import __version__
 from overread.commands.answers import emit, say
 from overread.commands.benchmarks.loading import first_slice, series_load
 from overread.commands.benchmarks.model import slice_model
+from overread.commands.benchmarks.overlay import cancel, slice_e2e
 from overread.commands.benchmarks.rows import Row, table
-from overread.commands.benchmarks.window import scroll, ui_stall
+from overread.commands.benchmarks.window import cold_start, scroll, scroll_overlay, ui_stall
 from overread.infer.runtime import gpus, installed
 
 BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "series-load": series_load,
     "first-slice": first_slice,
+    "slice-e2e": slice_e2e,
     "slice-model": slice_model,
+    "cancel": cancel,
     "scroll": scroll,
+    "scroll-overlay": scroll_overlay,
     "ui-stall": ui_stall,
+    "cold-start": cold_start,
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from overread.domain.finding import Mask
@@ -19,6 +18,8 @@ def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float, keep
     """
     if not voxels.any():
         return
+    import SimpleITK as sitk  # a slow import, wanted with the first finding and not at start-up
+
     image = sitk.GetImageFromArray(voxels.astype(np.uint8))
     labels = sitk.RelabelComponent(sitk.ConnectedComponent(image, True), sortByObjectSize=True)
     shapes = sitk.LabelShapeStatisticsImageFilter()

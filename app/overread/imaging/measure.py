@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
 from overread.domain.finding import Mask, Measures
 from overread.domain.geometry import Grid
@@ -55,6 +54,8 @@ def _hull_mm(pixels: NDArray[np.bool_], grid: Grid) -> Points:
 
     It is the hull of the points half a pixel above, below, left and right of the outermost pixels of each row.
     """
+    from scipy.spatial import ConvexHull  # a slow import, wanted with the first finding and not at start-up
+
     rows = np.flatnonzero(pixels.any(axis=1))
     first = pixels[rows].argmax(axis=1)
     last = pixels.shape[1] - 1 - pixels[rows, ::-1].argmax(axis=1)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from overread.domain.finding import Kind, Mask
 from overread.domain.ports import Backend, Cancel, Proposal
@@ -145,6 +143,9 @@ def linked(seen: Sequence[tuple[int, SliceBox]], merge: Merge, step_mm: float) -
     Two are linked where they overlap by `merge.overlap` in the plane and their slices, `step_mm` apart each, are no
     farther apart than `merge.gap_mm`; what is linked by way of others is one thing too.
     """
+    from scipy.sparse import coo_array  # slow imports, wanted with the first finding and not at start-up
+    from scipy.sparse.csgraph import connected_components
+
     edges = np.array([box.edges for _, box in seen]).reshape(-1, 4)
     held: dict[int, list[int]] = {}
     for at, (index, _) in enumerate(seen):

@@ -201,6 +201,15 @@ class Runs:
         if run.job is None:
             self._work(run)
 
+    def has_read(self, stack_uid: str, plane: Plane, index: int) -> bool:
+        """Whether every model at work on a stack in this plane has read a slice; False where none is."""
+        runs = [
+            run
+            for run in self._runs.values()
+            if run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane
+        ]
+        return bool(runs) and all(index in run.results for run in runs)
+
     def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
         """What models saw on a slice that have not yet put their findings together."""
         found: list[Patch] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyqtgraph
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
+from overread.domain.geometry import plane_axes
 from overread.session.session import Session
 from overread.session.state import Phase
 from overread.ui import looking
@@ -21,6 +22,7 @@ from overread.ui.desktop import application, build_window, display
 from overread.ui.main_window import MainWindow
 
 _BEAT_MS = 2
+_JUMPS = 20
 _PATIENCE_S = 180.0
 
 
@@ -79,6 +81,8 @@ def _circumstances(program: QApplication, session: Session) -> str:
 
 def scrolling(folder: Path, home: Path, steps: int) -> Felt:
     """From a step of the wheel until the slice is painted, findings on; pyqtgraph's ImageItem paints it without any."""
+    import pyqtgraph  # here alone: it would weigh on the start that is measured
+
     with _window(home) as (program, window):
         window.open_paths([folder])
         session = window.session
@@ -135,3 +139,76 @@ def stalls(folder: Path, home: Path) -> Felt:
         seconds = _live(program, lambda: _settled(session))
         timer.stop()
         return Felt(tuple(gaps), (), f"{_circumstances(program, session)}, {seconds:.1f} s in all")
+
+
+def overlays(folder: Path, home: Path, per_second: int) -> tuple[Felt, Felt, Felt]:
+    """Scroll through a series that is being read: the share of frames, in percent, painted without their overlay.
+
+    The first one while the model reads, the second one when everything is read. The third is how long the overlay
+    takes after a jump to a slice not yet read, in multiples of the model's own median time.
+    """
+    with _window(home) as (program, window):
+        session = window.session
+        window.open_paths([folder])
+        _live(program, lambda: session.image is not None and session.image.ready.complete and _reading(session))
+        jumps = _jumps(program, session)
+        first = _without(program, window, per_second)
+        _live(program, lambda: _settled(session))
+        later = _without(program, window, per_second)
+        where = _circumstances(program, session)
+        return Felt((first,), (), where), Felt((later,), (), where), Felt(jumps, (), f"{len(jumps)} jumps, {where}")
+
+
+def _reading(session: Session) -> bool:
+    return any(r.phase is Phase.RUNNING and len(r.times_ms) > 2 for r in session.runs.readings.values())
+
+
+def _there(session: Session) -> bool:
+    """Whether the overlay of the slice on screen is there."""
+    image, view = session.image, session.view
+    axes = plane_axes(image.stack.grid, view.plane) if image else None
+    return bool(image and axes and session.runs.has_read(image.stack.uid, view.plane, view.cursor[axes.through]))
+
+
+def _jumps(program: QApplication, session: Session) -> tuple[float, ...]:
+    image = session.image
+    assert image is not None
+    slices = image.stack.grid.shape[0]
+    times: list[float] = []
+    for n in range(_JUMPS):
+        for step in range(10):  # the wheel runs, and then stops on a slice that nobody has read
+            k = (slices - 1 - 7 * n - (9 - step)) % slices
+            session.set_view(replace(session.view, cursor=(k, *session.view.cursor[1:])))
+            program.processEvents()
+        if _there(session):
+            continue
+        waited = _live(program, lambda: _there(session))
+        own = [np.median(r.times_ms) for r in session.runs.readings.values() if r.times_ms]
+        times.append(waited * 1000 / float(sum(own)))
+    return tuple(times)
+
+
+def _without(program: QApplication, window: MainWindow, per_second: int) -> float:
+    """Scroll from the first slice to the last one; the share of frames without an overlay, in percent."""
+    session, pane, missing = window.session, window.panes.shown[0], 0
+    assert session.image is not None
+    count = session.image.stack.grid.shape[0]
+    began = time.monotonic()
+    for k in range(count):
+        while time.monotonic() < began + k / per_second:
+            program.processEvents()
+            time.sleep(0.0005)
+        session.set_view(replace(session.view, cursor=(k, *session.view.cursor[1:])))
+        missing += not _there(session)
+        pane.repaint()
+    return 100.0 * missing / count
+
+
+def first_overlay(folder: str, home: str) -> None:
+    """Open a series in a new window and say, on stdout, at which moment of `time.monotonic` its overlay was painted."""
+    with _window(Path(home)) as (program, window):
+        window.open_paths([folder])
+        _live(program, lambda: _there(window.session))
+        window.panes.shown[0].repaint()
+        sys.stdout.write(f"{time.monotonic()}\n")
+        sys.stdout.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from overread.commands.benchmarks.rows import Row, alternately, milliseconds
-from overread.commands.benchmarks.series import stack_of, write_series
+from overread.commands.benchmarks.series import FLAIR, series, stack_of
 from overread.dicom.load import empty_volume, load, loaded
 from overread.dicom.scan import scanned
 
@@ -16,8 +16,7 @@ _SLICES, _RUNS = 200, 7
 
 def series_load(scratch: Path) -> list[Row]:
     """Scan and load a whole series, against SimpleITK with GDCM file names (it reads the headers too)."""
-    folder = scratch / "load"
-    write_series(folder, _SLICES)
+    folder = series(scratch, FLAIR, _SLICES)
 
     def ours() -> object:
         return loaded(next(scanned((folder,), folder).stacks))
@@ -42,9 +41,7 @@ def series_load(scratch: Path) -> list[Row]:
 
 def first_slice(scratch: Path) -> list[Row]:
     """The slice in view, from the moment a series is chosen."""
-    folder = scratch / "load"
-    if not folder.exists():
-        write_series(folder, _SLICES)
+    folder = series(scratch, FLAIR, _SLICES)
     stack = stack_of(folder)
 
     def one(n: int) -> None:
