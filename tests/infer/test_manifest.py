@@ -11,7 +11,8 @@ import pytest
 from overread.domain.errors import UserError
 from overread.domain.finding import Code
 from overread.domain.geometry import Plane
-from overread.infer.manifest import Explain, Merge, find_models, read
+from overread.infer.graphs import Merge
+from overread.infer.manifest import Explain, find_models, read
 from support.models import bright_model
 from support.tiny import kinds_model, peaks_model, sides_model
 
@@ -104,6 +105,12 @@ def test_what_each_task_adds_is_read(tmp_path: Path) -> None:
     assert (peaks.contour.size, peaks.contour.spacing_mm, peaks.contour.threshold) == ((32, 32), (0.75, 0.75), 0.5)
     assert (peaks.contour.graph.input, peaks.contour.graph.outputs) == ("crop", ("inside",))
     assert peaks.contour.graph.path == peaks.folder / "contour.onnx"
+    assert (peaks.verify, list(peaks.looks)) == (None, ["contour"])
+
+    twice = read(peaks_model(tmp_path, "twice", contour=True, verify=0.25))
+    assert twice.verify is not None
+    assert (twice.verify.size, twice.verify.spacing_mm, twice.verify.floor) == ((16, 16), (0.75, 0.75), 0.25)
+    assert [graph.path.name for graph in twice.graphs] == ["model.onnx", "contour.onnx", "verify.onnx"]
 
 
 @pytest.mark.parametrize(
@@ -113,11 +120,13 @@ def test_what_each_task_adds_is_read(tmp_path: Path) -> None:
         ("overlap = 0.3", "overlap = 0", "“overlap” is not above 0 and at most 1"),
         ('"contour.onnx"', '"../model.onnx"', "“file” is no file of the model's folder"),
         ("spacing_mm = 0.75", "spacing_mm = 0", "“spacing_mm” is not above 0"),
+        ("floor = 0.5", "floor = 0", "“floor” is not above 0 and at most 1"),
+        ('"verify.onnx"', '"models/verify.onnx"', "“file” is no file of the model's folder"),
         ("[merge]", "[[outputs]]\nlabel = 'x'\n[merge]", "is missing"),
     ],
 )
 def test_what_is_wrong_with_a_detector(tmp_path: Path, old: str, new: str, told: str) -> None:
-    folder = peaks_model(tmp_path, contour=True)
+    folder = peaks_model(tmp_path, contour=True, verify=0.5)
     _rewrite(folder, old, new)
     with pytest.raises(UserError, match=r"^The model in peaks cannot be used: ") as caught:
         read(folder)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from overread.domain.errors import UserError
+from overread.domain.ports import Cancel
 from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import Probe, SelfTest
@@ -26,6 +27,10 @@ def outlining(folder: Path) -> Path:
     return peaks_model(folder, contour=True)
 
 
+def looking_twice(folder: Path) -> Path:
+    return peaks_model(folder, contour=True, verify=0.5)
+
+
 # (model, which array of its self-test moves by how much, whether it serves then)
 MOVED = [
     (kinds_model, "probability", 0.5e-4, True),
@@ -38,6 +43,10 @@ MOVED = [
     (outlining, "contour_output", 0.5e-4, True),
     (outlining, "contour_output", np.nan, False),
     (outlining, "contour_input", 1e-3, False),
+    (looking_twice, "verify_output", 2e-4, False),
+    (looking_twice, "verify_output", 0.5e-4, True),
+    (looking_twice, "verify_output", np.nan, False),
+    (looking_twice, "contour_output", 2e-4, False),
 ]
 
 
@@ -53,7 +62,7 @@ def test_every_output_counts(tmp_path: Path, make: Callable[[Path], Path], name:
     assert len(backends) == (len(spec.graphs) if serves else 0)
 
 
-@pytest.mark.parametrize("make", [kinds_model, sides_model, outlining])
+@pytest.mark.parametrize("make", [kinds_model, sides_model, outlining, looking_twice])
 def test_what_is_missing_or_of_another_size_proves_nothing(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     spec = read(make(tmp_path))
     arrays = stored(spec)
@@ -71,11 +80,16 @@ def test_what_is_missing_or_of_another_size_proves_nothing(tmp_path: Path, make:
             SelfTest(spec)
 
 
-def test_both_networks_of_a_detector_serve(tmp_path: Path) -> None:
-    served = Chain((CPU,)).serve(read(outlining(tmp_path)))
-    assert served.contour is not None
-    assert served.contour is not served.backend
-    assert Chain((CPU,)).serve(read(peaks_model(tmp_path, "plain"))).contour is None
+def test_all_networks_of_a_detector_serve(tmp_path: Path) -> None:
+    served = Chain((CPU,)).serve(read(looking_twice(tmp_path)))
+    assert len({served.backend, served.contour, served.verify} - {None}) == 3
+    assert served.verify is not None
+    assert set(served.verify.run(np.zeros((3, 1, 16, 16), np.float32), Cancel())) == {"chance"}
+    plain = Chain((CPU,)).serve(read(peaks_model(tmp_path, "plain")))
+    assert (plain.contour, plain.verify) == (None, None)
+    alone = Chain((CPU,)).serve(read(peaks_model(tmp_path, "alone", verify=0.5)))
+    assert alone.contour is None
+    assert alone.verify is not None
 
 
 def test_an_exchanged_second_network_is_not_run(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from overread.domain.errors import UserError
+from overread.domain.errors import Cancelled, UserError
 from overread.domain.finding import Kind, Mask, only_box
 from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
@@ -21,7 +22,8 @@ from overread.domain.volume import Volume
 from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.detect import linked
 from overread.infer.detector import ModelRun, OnnxDetector
-from overread.infer.manifest import Merge, read
+from overread.infer.graphs import Merge
+from overread.infer.manifest import read
 from overread.infer.results import SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
 from support.tiny import kinds_model, peaks_model, sides_model
@@ -253,9 +255,79 @@ class TestBoxes:
         with pytest.raises(UserError, match="outline holds no numbers"):
             list(ModelRun(made.spec, replace(run.served, contour=Void()), chest).slices(SliceQueue(run.count)))
 
+    def test_a_second_network_judges_the_boxes_anew(self, folder: Path, chest: Volume) -> None:
+        """The score is the mean grey in the middle of the box, 0.97 of a hill's height; 0.94 of it is the detector's.
+
+        On the slices beside its middle a hill has 0.9 of its height.
+        """
+        made = detector(peaks_model(folder, "twice", contour=True, verify=0.5, threshold=0.85))
+        results, proposals = read_all(made, chest)
+        assert [k for k, result in results.items() if result.boxes] == [2, 3, 4, 8]
+        assert [p.box for p in proposals] == [EXPECTED[0], (8, *EXPECTED[1][1:3], 9, *EXPECTED[1][4:])]
+        steps = np.array([-1.125, -0.375, 0.375, 1.125])
+        for proposal, (at, row, column, _) in zip(proposals, HILLS[:2], strict=True):
+            j, i = np.meshgrid(row + steps, column + steps, indexing="ij")
+            grey = ndimage.map_coordinates(chest.voxels[at].astype(float), [j, i], order=1) / 1000
+            assert proposal.score == pytest.approx(grey.mean(), abs=1e-3)  # OpenCV rounds places to 1/32 pixel
+        assert results[8].boxes[0].outline is not None
+
+    def test_what_the_detector_doubts_is_not_looked_at_again(self, folder: Path, chest: Volume) -> None:
+        """The third hill's boxes score 0.75 and beside its middle 0.67 to the detector."""
+        made = detector(peaks_model(folder, "floor", verify=0.7, threshold=0.5))
+        run = made.start(chest)
+        seen: list[int] = []
+
+        class Counting:
+            name, precision = "counting", "fp32"
+
+            def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
+                seen.append(len(tensor))
+                return {"chance": np.full((len(tensor), 1), 0.6, np.float32)}
+
+        run = ModelRun(made.spec, replace(run.served, verify=Counting()), chest)
+        results = [result for result in run.slices(SliceQueue(run.count)) if result.boxes]
+        assert [(result.index, len(result.boxes)) for result in results] == [
+            (2, 1),
+            (3, 1),
+            (4, 1),
+            (7, 1),
+            (8, 2),
+            (9, 1),
+        ]
+        assert seen == [1, 1, 1, 1, 2, 1], "the boxes of a slice go together, and no slice without boxes"
+
+    def test_a_second_look_that_is_called_off_leaves_no_slice(self, folder: Path, chest: Volume) -> None:
+        made = detector(peaks_model(folder, "off", verify=0.5))
+        served = made.start(chest).served
+        queue = SliceQueue(chest.grid.shape[0])
+
+        class CalledOff:
+            name, precision = "off", "fp32"
+
+            def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
+                queue.close()
+                raise Cancelled
+
+        run = ModelRun(made.spec, replace(served, verify=CalledOff()), chest)
+        assert [result.index for result in run.slices(queue)] == [0, 1], "slice 2 has the first box"
+
+    def test_a_second_look_without_numbers_is_no_look(self, folder: Path, chest: Volume) -> None:
+        made = detector(peaks_model(folder, "blind", verify=0.5))
+        served = made.start(chest).served
+
+        class Void:
+            name, precision = "void", "fp32"
+
+            def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
+                return {"chance": np.full((len(tensor), 1), np.nan, np.float32)}
+
+        run = ModelRun(made.spec, replace(served, verify=Void()), chest)
+        with pytest.raises(UserError, match="second look holds no numbers"):
+            list(run.slices(SliceQueue(run.count)))
+
     def test_an_empty_image_shows_nothing(self, folder: Path) -> None:
         empty = volume(np.zeros((2, 96, 96), np.int16), box_grid((2, 96, 96), (2.0, 1.0, 1.0)))
-        assert read_all(detector(peaks_model(folder, "empty", contour=True)), empty)[1] == []
+        assert read_all(detector(peaks_model(folder, "empty", contour=True, verify=0.5)), empty)[1] == []
 
 
 def _boxes(*edges: tuple[int, float, float, float, float]) -> Sequence[tuple[int, SliceBox]]:

@@ -179,17 +179,33 @@ def _contour() -> bytes:
     return graph(nodes, "crop", {"inside": 4}, half=np.float32(0.5), gain=np.float32(20))
 
 
+def _verify() -> bytes:
+    middle = np.zeros((1, 1, 16, 16), np.float32)
+    middle[..., 6:10, 6:10] = 1 / 16
+    nodes = [
+        helper.make_node("Mul", ["crop", "middle"], ["weighed"]),
+        helper.make_node("ReduceSum", ["weighed", "plane"], ["chance"], keepdims=0),
+    ]
+    return graph(nodes, "crop", {"chance": 2}, middle=middle, plane=np.array([2, 3], np.int64))
+
+
 def peaks_model(
     folder: Path,
     model_id: str = "peaks",
     *,
     contour: bool = False,
+    verify: float | None = None,
+    threshold: float = 0.5,
     size: int = 96,
     spacing: float = 1.0,
     window: tuple[float, float] = (0, 1000),
     gap_mm: float = 3.0,
 ) -> Path:
-    """A box of 9×7 canvas pixels round each peak of the image smoothed over 5×5; the score is the smoothed value."""
+    """A box of 9×7 canvas pixels round each peak of the image smoothed over 5×5; the score is the smoothed value.
+
+    With `contour` a box's outline is what is above the middle of its crop's grey values; with `verify`, the floor, its
+    score is the mean of the 3×3 mm in its middle.
+    """
     nodes = [
         helper.make_node("Conv", ["image", "box"], ["smooth"], pads=[2, 2, 2, 2]),
         helper.make_node("MaxPool", ["smooth"], ["highest"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
@@ -223,18 +239,30 @@ def peaks_model(
         right=np.float32(4),
         last=np.array([2], np.int64),
     )
-    second, more = "", {}
+    second, more, files = "", {}, {}
     if contour:
-        outline, tensor = _contour(), np.abs(noise(2, 1, 32, 32))
-        more = {"contour_input": tensor, "contour_output": answers(outline, tensor)["inside"]}
+        files["contour.onnx"], tensor = _contour(), np.abs(noise(2, 1, 32, 32))
+        more = {"contour_input": tensor, "contour_output": answers(_contour(), tensor)["inside"]}
         second = f"""[contour]
 file = "contour.onnx"
-sha256 = "{hashlib.sha256(outline).hexdigest()}"
+sha256 = "{hashlib.sha256(_contour()).hexdigest()}"
 input = "crop"
 output = "inside"
 size = [32, 32]
 spacing_mm = 0.75
 threshold = 0.5
+"""
+    if verify is not None:
+        files["verify.onnx"], tensor = _verify(), np.abs(noise(2, 1, 16, 16))
+        more |= {"verify_input": tensor, "verify_output": answers(_verify(), tensor)["chance"]}
+        second += f"""[verify]
+file = "verify.onnx"
+sha256 = "{hashlib.sha256(_verify()).hexdigest()}"
+input = "crop"
+output = "chance"
+size = [16, 16]
+spacing_mm = [0.75, 0.75]
+floor = {verify}
 """
     manifest = f"""task = "detect"
 dimensions = "2d"
@@ -245,7 +273,7 @@ spacing_mm = [{spacing}, {spacing}]
 size = [{size}, {size}]
 intensity = {{ rule = "window", low = {window[0]}, high = {window[1]} }}
 [[outputs]]
-{names("Peak")}threshold = 0.5
+{names("Peak")}threshold = {threshold}
 [merge]
 overlap = 0.3
 gap_mm = {gap_mm}
@@ -254,6 +282,6 @@ gap_mm = {gap_mm}
 modality = ["CT"]
 """
     target = write(folder, model_id, weights, manifest, np.abs(noise(2, 1, size, size)), **more)
-    if contour:
-        (target / "contour.onnx").write_bytes(_contour())
+    for name, weights in files.items():
+        (target / name).write_bytes(weights)
     return target

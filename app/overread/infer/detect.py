@@ -1,4 +1,4 @@
-"""What a detector's boxes are together: boxes of neighbouring slices are one thing, outlined where a model can."""
+"""What a detector's boxes are together: looked at again and outlined where a model can, one thing across slices."""
 
 from __future__ import annotations
 
@@ -11,17 +11,49 @@ from numpy.typing import NDArray
 
 from overread.domain.finding import Kind, Mask
 from overread.domain.ports import Backend, Cancel, Proposal
-from overread.infer.manifest import Contour, Merge, ModelSpec
+from overread.infer.graphs import Contour, Look, Merge, Verify
+from overread.infer.manifest import ModelSpec
 from overread.infer.results import Edges, Patch, SliceBox, SliceResult, require_numbers
-from overread.infer.slices import Slicer, centred
+from overread.infer.slices import Placement, Slicer, centred
 
 # Slice distances are measured from positions written with few digits, mm.
 _ROUNDING = 1e-3
 
 
+def around(edges: Edges, look: Look, spacing_mm: tuple[float, float], slice_size: tuple[int, int]) -> Placement:
+    """Where the crop of a further network lies on a slice whose pixels are `spacing_mm` (down, across)."""
+    row0, column0, row1, column1 = edges
+    down, across = (wanted / given for wanted, given in zip(look.spacing_mm, spacing_mm, strict=True))
+    middle = (row0 + row1) / 2 - 0.5, (column0 + column1) / 2 - 0.5
+    return centred((down, across), middle, slice_size, look.size)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Another network's opinion on a detector's boxes. Lengths in mm are (down, across)."""
+
+    verify: Verify
+    backend: Backend
+    spacing_mm: tuple[float, float]
+
+    def __call__(
+        self, picture: NDArray[np.float32], boxes: Sequence[Edges], fill: float, cancel: Cancel
+    ) -> list[float]:
+        """The chance, 0 to 1, that each box of a slice has in its middle what the model looks for.
+
+        `picture` has the grey values that the detector sees; outside it is `fill`. All boxes go in one batch.
+        """
+        size = picture.shape[0], picture.shape[1]
+        places = [around(edges, self.verify, self.spacing_mm, size) for edges in boxes]
+        crops = np.stack([where.onto_canvas(picture, fill) for where in places])
+        (answer,) = self.backend.run(crops[:, None], cancel).values()
+        require_numbers([answer], "The model's second look holds no numbers")
+        return [min(max(float(chance), 0.0), 1.0) for chance in answer[:, 0]]
+
+
 @dataclass(frozen=True)
 class Outliner:
-    """The second network of a detector: box in, outline out. Lengths in mm are (down, across)."""
+    """The network of a detector that outlines: box in, outline out. Lengths in mm are (down, across)."""
 
     contour: Contour
     backend: Backend
@@ -32,10 +64,7 @@ class Outliner:
 
         The crop is stretched from its own darkest to its own brightest pixel, as the network has learnt it.
         """
-        row0, column0, row1, column1 = edges
-        down, across = (wanted / given for wanted, given in zip(self.contour.spacing_mm, self.spacing_mm, strict=True))
-        middle = (row0 + row1) / 2 - 0.5, (column0 + column1) / 2 - 0.5
-        where = centred((down, across), middle, (picture.shape[0], picture.shape[1]), self.contour.size)
+        where = around(edges, self.contour, self.spacing_mm, (picture.shape[0], picture.shape[1]))
         crop = where.onto_canvas(picture, fill=None)
         low, high = float(crop.min()), float(crop.max())
         stretched = (crop - low) / max(high - low, 1e-6)
@@ -67,27 +96,49 @@ class Detection:
     spec: ModelSpec
     slicer: Slicer
     merge: Merge
-    outliner: Outliner | None
+    verifier: Verifier | None = None
+    outliner: Outliner | None = None
 
     def answer(self, index: int, outputs: Mapping[str, NDArray[np.float32]], cancel: Cancel) -> SliceResult:
-        """The boxes above the threshold, cut at the edges of the slice, surest first."""
+        """The boxes above the threshold, cut at the edges of the slice, surest first.
+
+        Where a second network looks at the boxes, their score is its chance alone: a chance means the same for every
+        box, and was held against labels for such places. What the detector thinks of a box then only says whether it
+        is worth the look: from the manifest's `floor` on.
+        """
         (output,) = self.spec.outputs
+        floor = self.verifier.verify.floor if self.verifier is not None else output.threshold
+        seen = self._within(outputs[self.spec.output_name][0], floor)
+        if not seen:
+            return SliceResult(index)
+        picture = self.slicer.picture(index)
+        if self.verifier is not None:
+            normalised, fill = self.slicer.normalise(picture), float(self.slicer.normalise.clip[0])
+            chances = self.verifier(normalised, [edges for edges, _ in seen], fill, cancel)
+            seen = [(edges, chance) for (edges, _), chance in zip(seen, chances, strict=True)]
+        boxes = [
+            SliceBox(
+                edges,
+                score,
+                output.label,
+                output.colour,
+                None if self.outliner is None else self.outliner(picture, edges, cancel),
+            )
+            for edges, score in seen
+            if score >= output.threshold
+        ]
+        return SliceResult(index, boxes=tuple(sorted(boxes, key=lambda box: -box.score)))
+
+    def _within(self, answer: NDArray[np.float32], floor: float) -> list[tuple[Edges, float]]:
+        """Boxes (k, 5) of the canvas from a score on, cut at the edges of the slice; not those that lie beyond."""
         rows, columns = self.slicer.where.slice_size
-        picture: NDArray[np.float32] | None = None
-        boxes: list[SliceBox] = []
-        for *corners, score in outputs[self.spec.output_name][0].tolist():
-            if score < output.threshold:
-                continue
+        kept: list[tuple[Edges, float]] = []
+        for *corners, score in answer[answer[:, 4] >= floor].tolist():
             row0, column0, row1, column1 = self.slicer.where.edges_on_slice((*corners,))
             edges = max(row0, 0.0), max(column0, 0.0), min(row1, float(rows)), min(column1, float(columns))
-            if edges[2] - edges[0] < 0.5 or edges[3] - edges[1] < 0.5:
-                continue
-            outline = None
-            if self.outliner is not None:
-                picture = self.slicer.picture(index) if picture is None else picture
-                outline = self.outliner(picture, edges, cancel)
-            boxes.append(SliceBox(edges, min(score, 1.0), output.label, output.colour, outline))
-        return SliceResult(index, boxes=tuple(sorted(boxes, key=lambda box: -box.score)))
+            if edges[2] - edges[0] >= 0.5 and edges[3] - edges[1] >= 0.5:
+                kept.append((edges, min(score, 1.0)))
+        return kept
 
     def proposals(self, results: Mapping[int, SliceResult]) -> list[Proposal]:
         """One proposal for each group of linked boxes, surest first. Its score is that of its surest box."""

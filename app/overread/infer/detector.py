@@ -16,7 +16,7 @@ from overread.domain.study import Stack
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import Chain, Served
 from overread.infer.classify import Classification
-from overread.infer.detect import Detection, Outliner
+from overread.infer.detect import Detection, Outliner, Verifier
 from overread.infer.gate import refusal
 from overread.infer.manifest import ModelSpec
 from overread.infer.results import SliceResult, Timing, require_numbers
@@ -40,11 +40,13 @@ def _task(spec: ModelSpec, served: Served, slicer: Slicer) -> Task:
         return Classification(spec, slicer, spec.explain)
     if spec.merge is None:
         return Segmentation(spec, slicer, served.backend)
-    outliner = None
+    axes, verifier, outliner = slicer.axes, None, None
+    spacing = slicer.volume.grid.spacing[axes.down], slicer.volume.grid.spacing[axes.across]
+    if spec.verify is not None and served.verify is not None:
+        verifier = Verifier(spec.verify, served.verify, spacing)
     if spec.contour is not None and served.contour is not None:
-        spacing, axes = slicer.volume.grid.spacing, slicer.axes
-        outliner = Outliner(spec.contour, served.contour, (spacing[axes.down], spacing[axes.across]))
-    return Detection(spec, slicer, spec.merge, outliner)
+        outliner = Outliner(spec.contour, served.contour, spacing)
+    return Detection(spec, slicer, spec.merge, verifier, outliner)
 
 
 class ModelRun:

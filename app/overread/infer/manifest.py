@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Code
 from overread.domain.geometry import Plane
 from overread.imaging.intensity import RULES, IntensityRule
-from overread.infer import fields
+from overread.infer import fields, graphs
+from overread.infer.graphs import Contour, Graph, Look, Merge, Verify
 
 SCHEMA = 1
 TASKS = ("segment", "detect", "classify")
@@ -91,41 +91,6 @@ class Explain:
 
 
 @dataclass(frozen=True)
-class Merge:
-    """When boxes of two slices are one thing: they overlap so much (IoU) and are at most so far apart."""
-
-    overlap: float
-    gap_mm: float
-
-
-@dataclass(frozen=True)
-class Graph:
-    """An ONNX file with the names of its input and outputs."""
-
-    path: Path
-    sha256: str
-    input: str
-    outputs: tuple[str, ...]
-
-    def onnx(self) -> bytes:
-        """The file's bytes. ValueError where they are not the ones that the manifest speaks of."""
-        read = self.path.read_bytes()
-        if hashlib.sha256(read).hexdigest() != self.sha256:
-            raise ValueError(f"{self.path.name} is not the file whose sha256 the manifest gives")
-        return read
-
-
-@dataclass(frozen=True)
-class Contour:
-    """A second graph that outlines what lies in a box, on a crop of `size` (rows, columns) centred on the box."""
-
-    graph: Graph
-    size: tuple[int, int]
-    spacing_mm: tuple[float, float]
-    threshold: float
-
-
-@dataclass(frozen=True)
 class Refine:
     """How slices that showed something are read again for the findings: mirrored too, blended across slices."""
 
@@ -160,6 +125,7 @@ class ModelSpec:
     explain: Explain | None = None
     merge: Merge | None = None
     contour: Contour | None = None
+    verify: Verify | None = None
     refine: Refine | None = None
 
     @property
@@ -169,9 +135,15 @@ class ModelSpec:
         return Graph(self.weights, self.sha256, self.input_name, tuple(name for name in names if name))
 
     @property
+    def looks(self) -> dict[str, Look]:
+        """What looks at a detector's boxes again, by the name of its table."""
+        named = {"contour": self.contour, "verify": self.verify}
+        return {name: look for name, look in named.items() if look is not None}
+
+    @property
     def graphs(self) -> tuple[Graph, ...]:
-        """All networks of the folder."""
-        return (self.graph,) if self.contour is None else (self.graph, self.contour.graph)
+        """All networks of the folder, in the order of `looks` after the first."""
+        return (self.graph, *(look.graph for look in self.looks.values()))
 
     @property
     def asks_mm(self) -> bool:
@@ -268,27 +240,6 @@ def _gate(table: Mapping[str, Any]) -> Gate:
     )
 
 
-def _merge(table: Mapping[str, Any]) -> Merge:
-    gap = fields.number(table["gap_mm"], "gap_mm")
-    if gap < 0:
-        raise ValueError("“gap_mm” is below 0")
-    return Merge(fields.fraction(table["overlap"], "overlap"), gap)
-
-
-def _contour(folder: Path, table: Mapping[str, Any]) -> Contour:
-    file = fields.text(table, "file")
-    if Path(file).name != file:
-        raise ValueError("“file” is no file of the model's folder")
-    names = fields.text(table, "input"), (fields.text(table, "output"),)
-    spacing = table["spacing_mm"]
-    return Contour(
-        graph=Graph(folder / file, fields.text(table, "sha256"), *names),
-        size=fields.pixels(table["size"], "size"),
-        spacing_mm=fields.sizes(spacing if isinstance(spacing, (list, tuple)) else [spacing] * 2, "spacing_mm"),
-        threshold=fields.fraction(table["threshold"], "threshold"),
-    )
-
-
 def _refine(table: Mapping[str, Any]) -> Refine:
     across = fields.number(table.get("across", 0.0), "across")
     if not 0 <= across < 0.5:
@@ -301,8 +252,11 @@ def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any
     if task == "detect":
         if len(table["outputs"]) != 1:
             raise ValueError("a detector has one of “outputs”")
-        contour = _contour(folder, table["contour"]) if "contour" in table else None
-        return {"merge": _merge(table["merge"]), "contour": contour}
+        return {
+            "merge": graphs.merge(table["merge"]),
+            "contour": graphs.contour(folder, table["contour"]) if "contour" in table else None,
+            "verify": graphs.verify(folder, table["verify"]) if "verify" in table else None,
+        }
     if task == "classify":
         explain = Explain(fields.text(table["explain"], "method"), fields.text(table["explain"], "layer"))
         return {"activation_output": fields.text(table, "activation_output"), "explain": explain}

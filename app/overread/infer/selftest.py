@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.errors import UserError
-from overread.infer.manifest import Graph, ModelSpec
+from overread.infer.manifest import ModelSpec
 
 F32 = NDArray[np.float32]
 
@@ -80,12 +80,12 @@ def _probes(spec: ModelSpec, stored: Any) -> list[Probe]:
     channels = 3 if spec.prepare.channels == "rgb" else 2 * spec.prepare.neighbours + 1
     fits = [_shaped(probes[0].input, (channels, *spec.prepare.size))]
     fits += [_shaped(probes[0].outputs[name], wanted) for name, wanted in _wanted(spec).items()]
-    if spec.contour is not None:
-        graph: Graph = spec.contour.graph
-        second = Probe(stored["contour_input"], {graph.outputs[0]: stored["contour_output"]})
-        canvas = (1, *spec.contour.size)
-        fits += [_shaped(second.input, canvas), _shaped(second.outputs[graph.outputs[0]], canvas)]
-        probes.append(second)
+    for name, look in spec.looks.items():
+        (output,) = look.graph.outputs
+        probes.append(Probe(stored[f"{name}_input"], {output: stored[f"{name}_output"]}))
+        canvas = (1, *look.size)
+        answer = canvas if name == "contour" else (1,)
+        fits += [_shaped(probes[-1].input, canvas), _shaped(probes[-1].outputs[output], answer)]
     if spec.task == "segment":
         fits.append(probes[0].outputs[spec.output_name].shape[1] >= len(spec.outputs))
     if not all(fits) or any(len(out) != len(probe.input) for probe in probes for out in probe.outputs.values()):

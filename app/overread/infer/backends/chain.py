@@ -41,12 +41,13 @@ class Verdict:
 class Served:
     """The backend that serves, and what was found about every link of the chain up to it.
 
-    `contour` runs the second network of a model that has one.
+    `contour` and `verify` run the further networks of a model that has them.
     """
 
     backend: Backend
     verdicts: tuple[Verdict, ...]
     contour: Backend | None = None
+    verify: Backend | None = None
 
     @property
     def why(self) -> str:
@@ -105,7 +106,8 @@ class Chain:
             verdict, backends = self.judged(spec, candidate)
             verdicts.append(verdict)
             if backends:
-                return Served(backends[0], tuple(verdicts), *backends[1:])
+                looks = dict(zip(spec.looks, backends[1:], strict=True))
+                return Served(backends[0], tuple(verdicts), **looks)
         reasons = "; ".join(f"{v.candidate.name} {v.candidate.precision}: {v.why}" for v in verdicts)
         raise UserError(
             f"{spec.name} cannot run on this machine ({reasons}).", "“overread doctor” says what is missing."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from overread.domain.errors import Cancelled
 from overread.domain.ports import Cancel
 from overread.infer.backends.candidate import Candidate
-from overread.infer.manifest import Graph
+from overread.infer.graphs import Graph
 
 F32 = NDArray[np.float32]
 
