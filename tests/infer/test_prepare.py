@@ -68,6 +68,22 @@ def test_an_axis_that_does_not_shrink_is_not_smoothed() -> None:
     np.testing.assert_allclose(seen[4:-4], np.tile(columns / 200, (24, 1)), atol=1e-5)
 
 
+@pytest.mark.parametrize("shrink", [3, 4, 5.5, 9.1])
+def test_a_place_stays_where_it_is_however_much_the_image_shrinks(shrink: float) -> None:
+    rows, columns = round(60 * shrink), round(80 * shrink)
+    y, x = np.mgrid[:rows, :columns]
+    at = 0.37 * rows, 0.61 * columns
+    spot = 1000 * np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / (2 * (2 * shrink) ** 2))
+    seen = Slicer.of(volume(spot[None].astype(np.int16)), prepare((60, 80))).tensor(0)[0, 0]
+    rows_seen, columns_seen = np.mgrid[:60, :80]
+    weight = seen - seen.min()
+    centre = [float((weight * axis).sum() / weight.sum()) for axis in (rows_seen, columns_seen)]
+    expected = [
+        (place + 0.5) * small / large - 0.5 for place, small, large in zip(at, (60, 80), (rows, columns), strict=True)
+    ]
+    assert centre == pytest.approx(expected, abs=0.05)
+
+
 def test_colour_comes_as_red_green_and_blue() -> None:
     voxels = RNG.integers(0, 256, (2, 9, 7, 3)).astype(np.uint8)
     grid = box_grid((2, 9, 7), oriented=False, calibrated=False)

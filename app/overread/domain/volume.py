@@ -61,7 +61,9 @@ class Volume:
         stored = self.voxels[box].astype(np.float64)
         if self.stack.modality_lut is not None:
             return self.stack.modality_lut.apply(stored)
-        return np.asarray(stored * self.slope[box[0], None, None] + self.intercept[box[0], None, None])
+        stored *= self.slope[box[0], None, None]
+        stored += self.intercept[box[0], None, None]
+        return stored
 
     def value(self, k: int, j: int, i: int) -> float:
         """The real value of one voxel of a grey image."""

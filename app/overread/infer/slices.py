@@ -32,7 +32,8 @@ class Placement:
         Outside the slice is `fill`, or where that is None the pixel at its edge.
         """
         rows, columns = self.canvas_size
-        shrink = abs(self.to_slice[0, 0]), abs(self.to_slice[1, 1])
+        picture, to_picture = _coarsened(picture, self.to_slice)
+        shrink = abs(to_picture[0, 0]), abs(to_picture[1, 1])
         if max(shrink) > 1.5:
             across, down = (0.4 * by if by > 1.5 else 1e-3 for by in shrink)
             picture = np.asarray(
@@ -42,7 +43,7 @@ class Placement:
         outside = (0.0 if fill is None else fill,) * 4  # one for each channel that OpenCV knows of
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped = cv2.warpAffine(
-            picture, self.to_slice, (columns, rows), flags=flags, borderMode=border, borderValue=outside
+            picture, to_picture, (columns, rows), flags=flags, borderMode=border, borderValue=outside
         )
         return np.asarray(warped, dtype=np.float32)
 
@@ -70,6 +71,21 @@ class Placement:
     def extent(self) -> tuple[float, float, float, float]:
         """The whole canvas as a box on the slice."""
         return self.edges_on_slice((0.0, 0.0, float(self.canvas_size[0]), float(self.canvas_size[1])))
+
+
+def _coarsened(picture: F32, to_slice: NDArray[np.float64]) -> tuple[F32, NDArray[np.float64]]:
+    """A picture that will shrink four times or more, shrunk by whole blocks first, and the map from canvas to it.
+
+    What is left is a shrinking by two or three. The wide blur of a whole radiograph would take longer than the model.
+    """
+    block = int(min(abs(to_slice[0, 0]), abs(to_slice[1, 1])) // 2)
+    if block < 2:
+        return picture, to_slice
+    rows, columns = picture.shape[0] // block, picture.shape[1] // block
+    whole = picture[: rows * block, : columns * block]
+    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    offset = np.array([0.0, 0.0, (block - 1) / 2])  # the middle of the first block
+    return np.asarray(small, np.float32), (to_slice - offset) / block
 
 
 def placement(prepare: Prepare, slice_size: tuple[int, int], spacing_mm: tuple[float, float]) -> Placement:

@@ -64,10 +64,10 @@ def draw_heat(rgb: Bytes, heatmap: Heatmap, projection: Projection) -> None:
         borderMode=cv2.BORDER_REPLICATE,
     )
     share = np.clip(share, 0, 1)
-    colours = table()[np.rint(share * 255).astype(np.uint8)]
-    cover = (share * _MOST)[..., None]
+    level = cv2.convertScaleAbs(share, alpha=255)
+    cover = share * np.float32(_MOST)
     part = rgb[rows, columns]
-    part[...] = np.rint(part * (1 - cover) + colours * cover).astype(np.uint8)
+    part[...] = cv2.blendLinear(part, cv2.applyColorMap(level, table()[:, None]), 1 - cover, cover)
 
 
 def _covered(heatmap: Heatmap, projection: Projection) -> tuple[slice, slice, bool]:
