@@ -237,6 +237,7 @@ def card(
         threshold=public.threshold,
         asked=recipe.data["sensitivity"],
         seed=recipe.seed,
+        remark=recipe.remark,
         bundle=recipe.bundle,
         data=manifest["licence"]["data"],
         weights=manifest["licence"]["weights"],
@@ -308,7 +309,7 @@ Weights: {weights}.
 ## Measured
 
 As shipped, through the engine (`python -m models.training evaluate`); 95 % bootstrap intervals over patients. The
-public test chose nothing.
+public test chose nothing. {remark}
 
 | public test, {public_images} images of {public_patients} patients | |
 |---|---|
