@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
-from pydicom.uid import ComputedRadiographyImageStorage
+from pydicom.uid import ComputedRadiographyImageStorage, OphthalmicPhotography8BitImageStorage
 
 from overread.dicom.check import check
 from overread.dicom.export import Written, export
@@ -147,6 +147,16 @@ def test_a_radiograph_carries_a_segmentation_without_a_place(cr: Stack, tmp_path
     assert "FrameOfReferenceUID" not in written
     assert "PixelMeasuresSequence" not in written.SharedFunctionalGroupsSequence[0]
     assert report.remark == ""
+
+
+def test_one_image_of_a_kind_that_may_have_many_need_not_count_itself(cr: Stack, tmp_path: Path) -> None:
+    image = pydicom.dcmread(cr.paths[0])
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = OphthalmicPhotography8BitImageStorage
+    image.save_as(cr.paths[0])
+    stack = opened(tmp_path / "cr", tmp_path)
+    made = finding(stack, blob(stack), 1)
+    seg, _ = export(stack, [made], tmp_path / "out", READER)
+    assert np.array_equal(pydicom.dcmread(seg.path).pixel_array.reshape(stack.grid.shape) > 0, made.mask.voxels)
 
 
 def test_where_outlines_cannot_leave_the_report_does_and_says_so(ct: Stack, tmp_path: Path) -> None:

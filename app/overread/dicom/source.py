@@ -120,7 +120,22 @@ def _completed(image: Dataset, stack: Stack) -> Dataset:
         _measured(shared.PixelMeasuresSequence[0], stack)
     else:
         _measured(image, stack)
+        if not stack.grid.oriented:
+            _one_of_many(image)
     return image
+
+
+def _one_of_many(image: Dataset) -> None:
+    """Give a lone image what highdicom reads of kinds that may have several frames, such as eye photographs.
+
+    Some devices leave the number out where it is 1, and these kinds have no functional groups. Nothing of it is copied.
+    """
+    image.setdefault("NumberOfFrames", 1)
+    measures = Dataset()
+    measures.PixelSpacing, measures.SliceThickness = image.get("PixelSpacing") or [1, 1], image.SliceThickness
+    groups = Dataset()
+    groups.PixelMeasuresSequence = [measures]
+    image.setdefault("SharedFunctionalGroupsSequence", [groups])
 
 
 def _measured(measures: Dataset, stack: Stack) -> None:

@@ -98,7 +98,7 @@ class ExportPanel(QFrame):
         leaving = [finding for finding in self.session.shown_findings if finding.status.leaves]
         waiting = [finding for finding in self.session.shown_findings if finding.status.value == "proposed"]
         image = self.session.image
-        series = image.stack.identity.series_description if image else ""
+        series = (image.stack.identity.series_description if image else "") or "this series"
         what = ", ".join(_leaving_text(finding) for finding in leaving)
         text = f"From {series}: {what}." if leaving else "Nothing is accepted on this series yet."
         if waiting:
