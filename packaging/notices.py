@@ -73,8 +73,8 @@ beside its files. This page is written by `packaging/notices.py`.
 |---|---|---|
 {rows}
 
-What only builds, trains or tests the program (PyTorch, ONNX, Matplotlib, pytest, ruff, mypy, dcmqi and so on) is
-not handed on with it. Models and the data behind them: `models/<id>/CARD.md` and `model.toml`.
+What only builds, trains or tests the program (PyTorch, ONNX, pytorch-grad-cam, Matplotlib, pytest, ruff, mypy, dcmqi
+and so on) is not handed on with it. Models and the data behind them: `models/<id>/CARD.md` and `model.toml`.
 
 ## Qt and PySide6 (LGPL-3.0)
 

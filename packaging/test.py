@@ -51,7 +51,7 @@ def main(words: Sequence[str]) -> int:
     environment = Environment(host)
     strict = in_ci(host.environ)
     supplied = "tests" not in chosen or supply_tools(host, environment)
-    environment.ready({setup_env.choose_runtime(host), "train", "test"})
+    environment.ready({setup_env.choose_runtime(host), "train", "explain", "test"})
     results = [Result("system packages", 0.0, False)] if strict and not supplied else []
     variables = clean(environment, strict)
     for step in steps(environment, for_pytest):

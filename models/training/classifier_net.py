@@ -10,7 +10,13 @@ With features f_k of h × w pixels, weights w_ck and offsets b_c the answer is
 
 where M_c is the activation map. Grad-CAM (Selvaraju et al., ICCV 2017) weighs the same features by the mean gradient
 α_ck = 1/(h·w) · Σ_ij ∂y_c/∂f_k(i, j), and as ∂y_c/∂f_k(i, j) = w_ck/(h·w) everywhere, α_ck = w_ck/(h·w). Its map before
-the rectifier is therefore M_c/(h·w): the same map up to a positive constant.
+the rectifier is therefore M_c/(h·w): the same map up to a positive constant, which goes where a map is shown by its
+greatest value. That the gradient is the same everywhere makes HiResCAM (Draelos & Carin 2020), which does not average
+it, the same map too. Of a single class, the opposite has the logit −y_c, and with it the map −M_c.
+
+All of it stays linear where the image and its mirror image are read (`Explained`): y is then the mean of both answers,
+and M of both maps, the second mirrored back. A temperature divides y and M alike. `grad_cam` says how this is checked
+against pytorch-grad-cam.
 """
 
 from __future__ import annotations
