@@ -59,7 +59,12 @@ EXTRAS = {
     "tensorrt-cu13": "TensorRT engines, optional (extra gpu)",
     "nvidia-*": "CUDA and cuDNN libraries, optional (extra gpu)",
     "flatbuffers": "needed by onnxruntime",
-    "protobuf": "needed by onnxruntime",
+    "protobuf": "needed by onnxruntime and tritonclient",
+    "tritonclient": "speaks with inference servers, optional (extra remote)",
+    "grpcio": "needed by tritonclient",
+    "ml-dtypes": "needed by tritonclient",
+    "python-rapidjson": "needed by tritonclient",
+    "urllib3": "needed by tritonclient",
 }
 
 TEXT = """\
@@ -111,9 +116,10 @@ def names(requirements: list[str]) -> list[str]:
 
 
 def project() -> dict[str, list[str]]:
-    """Read what Overread asks for at run time: the dependencies, and the extras cpu and gpu."""
+    """Read what Overread asks for at run time: the dependencies, and the extras cpu, gpu and remote."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {"": table["dependencies"], **{name: table["optional-dependencies"][name] for name in ("cpu", "gpu")}}
+    extras = table["optional-dependencies"]
+    return {"": table["dependencies"], **{name: extras[name] for name in ("cpu", "gpu", "remote")}}
 
 
 def closure(roots: list[str]) -> dict[str, str]:

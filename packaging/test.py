@@ -20,6 +20,7 @@ import old_python  # noqa: F401 (stops an old Python, before the lines below are
 import setup_env
 import shell
 import system_libs
+import triton_local
 from setup_env import Environment
 from shell import Host, SetupError
 
@@ -51,8 +52,10 @@ def main(words: Sequence[str]) -> int:
     environment = Environment(host)
     strict = in_ci(host.environ)
     supplied = "tests" not in chosen or supply_tools(host, environment)
-    environment.ready({setup_env.choose_runtime(host), "train", "explain", "test"})
-    results = [Result("system packages", 0.0, False)] if strict and not supplied else []
+    environment.ready({setup_env.choose_runtime(host), "remote", "train", "explain", "test"})
+    served = "tests" not in chosen or supply_triton(host, environment)
+    got = {"system packages": supplied, "Triton": served}
+    results = [Result(name, 0.0, False) for name, there in got.items() if strict and not there]
     variables = clean(environment, strict)
     for step in steps(environment, for_pytest):
         if step.group in chosen:
@@ -100,6 +103,16 @@ def supply_tools(host: Host, environment: Environment) -> bool:
     if left:
         host.say(f"Some tests need parts of the system that are missing here. {left.remedy(host)}")
     return not left
+
+
+def supply_triton(host: Host, environment: Environment) -> bool:
+    """Get the inference server that the tests speak with; False, with the reason said, where it cannot be had."""
+    try:
+        triton_local.ready(host, str(environment.python))
+    except SetupError as error:
+        host.say(f"{error} The tests against a real inference server are skipped.")
+        return False
+    return True
 
 
 def clean(environment: Environment, strict: bool) -> dict[str, str]:

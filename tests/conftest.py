@@ -64,6 +64,19 @@ def tool() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
+def triton_folder() -> Path:
+    """The real Triton, set up on first use; where it cannot be had the test is skipped, in CI it fails."""
+    from support.servers import this_host, triton_local
+
+    try:
+        return triton_local.ready(this_host())
+    except triton_local.SetupError as error:
+        if os.environ.get("OVERREAD_CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic demo study, made once a run."""
     from overread.dicom.demo import ensure_demo

@@ -192,3 +192,40 @@ def test_a_start_from_nothing_shows_an_overlay(overread: Callable[..., Any], mon
     (row,) = overread("bench", "cold-start", "--json").json["rows"]
     assert row["n"] == 1
     assert row["p50"] > 100
+
+
+def test_a_repository_for_triton(overread: Callable[..., Any], models: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    answer = overread("models", "export-triton", repository, "--echo", "--json").json
+    assert (answer["precision"], [one["name"] for one in answer["models"]]) == ("fp32", ["bright", "overread-echo"])
+    assert sorted(path.name for path in repository.iterdir()) == ["bright", "overread-echo"]
+    said = overread("models", "export-triton", repository, "--model", "bright", "--batch", "3")
+    assert said.status == 0
+    assert said.out.splitlines() == [
+        "bright version 1000000, fp32, up to 3 images at once",
+        "Bright: For tests. Not for clinical use.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        ((), 2, "Where to?"),
+        (("DIR", "--model", "none"), 2, "There is no model none."),
+        (("DIR", "--tensorrt"), 3, "Bright gives no tolerance for fp16."),
+    ],
+)
+def test_what_cannot_be_exported_is_said(
+    overread: Callable[..., Any],
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    status: int,
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = overread("models", "export-triton", *words)
+    assert said.status == status
+    assert said.complaint.startswith(complaint)
+    assert not (tmp_path / "DIR").exists()

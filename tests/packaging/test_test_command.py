@@ -116,10 +116,25 @@ def test_every_check_runs_even_if_one_fails_and_the_whole_fails(command, machine
 def test_in_ci_a_missing_tool_is_a_failure(command, machine, monkeypatch):
     monkeypatch.setattr(command.shell, "this_host", machine.host)
     monkeypatch.setattr(command, "perform", lambda host, step, _: command.Result(step.name, 1.0, True))
-    monkeypatch.setattr(command, "supply_tools", lambda host, environment: False)
+    monkeypatch.setattr(command, "supply_tools", lambda host, environment: there["tools"])
+    monkeypatch.setattr(command, "supply_triton", lambda host, environment: there["triton"])
+    there = {}
+    for missing in ("tools", "triton"):
+        there.update(tools=True, triton=True)
+        there[missing] = False
+        machine.environ["CI"] = ""
+        assert command.main(["--only", "tests"]) == 0
+        machine.environ["CI"] = "1"
+        assert command.main(["--only", "tests"]) == 1
+    there["triton"] = True
     assert command.main(["--only", "tests"]) == 0
-    machine.environ["CI"] = "1"
-    assert command.main(["--only", "tests"]) == 1
+
+
+def test_without_triton_the_reason_is_said(command, machine, environment, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine.root / "cache"))
+    machine.environ["XDG_CACHE_HOME"] = str(machine.root / "cache")
+    assert not command.supply_triton(machine.host(machine="aarch64"), environment)
+    assert machine.said[-1].startswith("There is a wheel with Triton for Linux on x86_64 alone. The tests against")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the real screen serves")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from overread.commands.answers import emit, say
@@ -11,24 +13,48 @@ from overread.domain.errors import UserError
 from overread.infer.backends.chain import CHAIN, Chain, Verdict
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec
+from overread.infer.triton import Plan, export
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
-    parser.add_argument("what", choices=["list", "show", "check"], help="list all, show one, or run self-tests")
-    parser.add_argument("id", nargs="?", default="", help="which model")
+    parser.add_argument(
+        "what",
+        choices=["list", "show", "check", "export-triton"],
+        help="list all, show one, run self-tests, or write a repository for the Triton Inference Server",
+    )
+    parser.add_argument("id", nargs="?", default="", help="which model; with export-triton the folder to write")
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    server = parser.add_argument_group("with export-triton")
+    server.add_argument("--model", action="append", default=[], metavar="ID", help="which model; all by default")
+    server.add_argument("--tensorrt", action="store_true", help="fp16 by TensorRT on NVIDIA GPUs, not fp32 anywhere")
+    server.add_argument("--batch", type=_count, default=8, help="the most images that are run together (8)")
+    server.add_argument("--instances", type=_count, default=1, help="copies of each network side by side (1)")
+    server.add_argument("--echo", action="store_true", help="a network too that gives back what it gets, to measure")
+
+
+def _count(text: str) -> int:
+    """A number from 1 on."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List, show or check."""
     installed = models()
-    if arguments.id:
-        installed = [detector for detector in installed if detector.id == arguments.id]
-        if not installed:
+    exports = arguments.what == "export-triton"
+    chosen = arguments.model if exports else [arguments.id] if arguments.id else []
+    for model_id in chosen:
+        if model_id not in [detector.id for detector in installed]:
             raise argparse.ArgumentError(
-                None, f"There is no model {arguments.id}. “overread models list” names those there are."
+                None, f"There is no model {model_id}. “overread models list” names those there are."
             )
+    if chosen:
+        installed = [detector for detector in installed if detector.id in chosen]
+    if exports:
+        return _export(installed, arguments)
     if arguments.what == "list":
         return _list(installed, arguments.json)
     if arguments.what == "show":
@@ -58,6 +84,22 @@ def described(spec: ModelSpec) -> dict[str, Any]:
         "results": dict(spec.results),
         "folder": str(spec.folder),
     }
+
+
+def _export(installed: list[OnnxDetector], arguments: argparse.Namespace) -> int:
+    if not arguments.id:
+        raise argparse.ArgumentError(None, "Where to? “overread models export-triton DIR”.")
+    plan = Plan("tensorrt" if arguments.tensorrt else "onnx", arguments.batch, arguments.instances)
+    specs = [detector.spec for detector in installed]
+    exported = export(specs, Path(arguments.id), plan, echo=arguments.echo)
+    if arguments.json:
+        emit({"repository": arguments.id, "precision": plan.precision, "models": [asdict(one) for one in exported]})
+        return 0
+    for one in exported:
+        size = f"up to {plan.batch} images at once" if one.batched else "one image at a time: its batch axis is fixed"
+        say(f"{one.name} version {one.version}, {plan.precision}, {size}")
+    say(*(f"{spec.name}: {spec.use}" for spec in specs))
+    return 0
 
 
 def _list(installed: list[OnnxDetector], as_json: bool) -> int:
