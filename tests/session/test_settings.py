@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from overread import paths
 from overread.domain.errors import UserError
+from overread.infer.backends.remote import Remote
 from overread.session.settings import SCHEMA_VERSION, Settings, load, save
 from support.sitting import Sitting
 
@@ -31,6 +32,7 @@ made = st.builds(
     export_folder=texts,
     recent=many,
     keys=st.dictionaries(texts, texts, max_size=3),
+    remote=st.sampled_from([Remote(), Remote("grpcs://ai.example.org:8001", "hybrid", 250.0, token_env="TOKEN")]),
 )
 values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.booleans(), st.integers(-(2**40), 2**40), st.floats(), texts, st.dates()),
@@ -98,6 +100,10 @@ def read_as_meant(settings: Settings) -> bool:
 
 def told_as_is(settings: Settings, name: str, value: Any) -> bool:
     held = getattr(settings, name)
+    if name == "remote":
+        with suppress(ValueError, TypeError):
+            return isinstance(value, dict) and held == Remote.of(value)
+        return False
     return type(value) in (int, float, str, list, dict) and held == (tuple(value) if isinstance(value, list) else value)
 
 
@@ -183,3 +189,23 @@ def test_the_session_starts_and_says_what_is_wrong(sit: Callable[..., Sitting], 
     assert [said in str(error) for error in sitting.errors] == [True]
     assert sitting.session.reader.name
     assert sitting.session.view.opacity == Settings().opacity
+
+
+def test_the_server_has_a_table_of_its_own_and_what_is_unknown_in_it_stays(path: Path) -> None:
+    path.parent.mkdir()
+    url = "grpcs://ai.example.org:8001"
+    path.write_text(f'[remote]\nurl = "{url}" # ours\npolicy = "hybrid"\ncolour = "blue"\n', "utf-8")
+    settings, told = read(path)
+    assert (settings.remote, told) == (Remote(url, "hybrid"), [])
+    save(path, replace(settings, remote=replace(settings.remote, policy="remote")))
+    text = path.read_text("utf-8")
+    assert tomllib.loads(text)["remote"] == {"url": url, "policy": "remote", "colour": "blue"}
+    assert "# ours" in text
+
+
+def test_a_server_that_makes_no_sense_is_not_asked_and_the_reason_said(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('[remote]\nurl = "ai.example.org"\npolicy = "remote"\n', "utf-8")
+    settings, (told,) = read(path)
+    assert settings.remote == Remote()
+    assert "remote (“url” is grpcs://HOST:PORT) makes no sense" in told.title

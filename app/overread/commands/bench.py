@@ -14,6 +14,7 @@ from overread.commands.answers import emit, say
 from overread.commands.benchmarks.loading import first_slice, series_load
 from overread.commands.benchmarks.model import slice_model
 from overread.commands.benchmarks.overlay import cancel, slice_e2e
+from overread.commands.benchmarks.remote import remote
 from overread.commands.benchmarks.rows import Row, table
 from overread.commands.benchmarks.window import cold_start, scroll, scroll_overlay, ui_stall
 from overread.infer.runtime import gpus, installed
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "scroll-overlay": scroll_overlay,
     "ui-stall": ui_stall,
     "cold-start": cold_start,
+    "remote": remote,
 }
 
 

@@ -13,6 +13,7 @@ from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
 from overread.session import settings
 from overread.session.plugins import load_plugins
+from overread.session.settings import Settings
 
 
 def _mention(error: UserError) -> None:
@@ -41,8 +42,13 @@ def detectors() -> list[Detector]:
     return list(found.values())
 
 
+def liked() -> Settings:
+    """The settings; what is wrong with them goes to stderr."""
+    return settings.load(paths.config() / "settings.toml", _mention)
+
+
 def reader(name: str) -> Reader:
     """The reader of that name; without a name, the one in the settings."""
     if not name.strip():
-        name = settings.load(paths.config() / "settings.toml", _mention).reader
+        name = liked().reader
     return Reader(name.strip() or "Unnamed reader")

@@ -14,6 +14,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from overread.domain.errors import UserError
+from overread.infer.backends.remote import Remote
 
 SCHEMA_VERSION = 1
 _RECENT = 8
@@ -52,6 +53,8 @@ class Settings:
     recent: tuple[str, ...] = ()
     # Shortcuts that differ from the table: action id → keys.
     keys: dict[str, str] = field(default_factory=dict)
+    # The inference server of the house, and when it is asked: the table [remote].
+    remote: Remote = field(default_factory=Remote)
 
     def opened(self, path: str) -> Settings:
         """The settings after a study was opened."""
@@ -88,6 +91,12 @@ def _keys(value: Any) -> dict[str, str]:
     return {_text(action): _text(keys) for action, keys in value.items()}
 
 
+def _remote(value: Any) -> Remote:
+    if not isinstance(value, dict):
+        raise TypeError
+    return Remote.of(value)
+
+
 # What a value in the file has to be; TypeError or ValueError where it is not.
 _MEANT: dict[str, Callable[[Any], Any]] = {
     "reader": _text,
@@ -97,6 +106,7 @@ _MEANT: dict[str, Callable[[Any], Any]] = {
     "export_folder": _text,
     "recent": _texts,
     "keys": _keys,
+    "remote": _remote,
 }
 
 
@@ -108,8 +118,8 @@ def _understood(table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         if name in table:
             try:
                 known[name] = meant(table[name])
-            except (TypeError, ValueError):
-                wrong.append(name)
+            except (TypeError, ValueError) as error:
+                wrong.append(f"{name} ({error})" if str(error) else name)
     return Settings(**known), wrong
 
 
@@ -137,6 +147,19 @@ def load(path: Path, tell: Callable[[UserError], None]) -> Settings:
     return settings
 
 
+def _put(table: Any, there: Any, wanted: Any) -> None:
+    """Write the fields of `wanted` that differ from those of `there` into a table, and into the tables within."""
+    for item in fields(wanted):
+        old, new = getattr(there, item.name), getattr(wanted, item.name)
+        if isinstance(new, Remote):
+            if new != old:
+                if not isinstance(table.get(item.name), dict):
+                    table[item.name] = tomlkit.table()
+                _put(table[item.name], old, new)
+        elif new != old:
+            table[item.name] = list(new) if isinstance(new, tuple) else new
+
+
 def save(path: Path, settings: Settings) -> None:
     """Write the settings at once or not at all; only what differs from what the file says already.
 
@@ -148,10 +171,7 @@ def save(path: Path, settings: Settings) -> None:
         document = tomlkit.document()
     there, _ = _understood(document.unwrap())
     document.setdefault("schema_version", SCHEMA_VERSION)
-    for item in fields(Settings):
-        value = getattr(settings, item.name)
-        if value != getattr(there, item.name):
-            document[item.name] = list(value) if isinstance(value, tuple) else value
+    _put(document, there, settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,16 @@ from typing import Any
 
 import numpy as np
 
+_AT_LEAST = ("ratio", "rate")
+
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure. `ratio` is the peer's median over ours; `limit` the figure to hold, on what `on` names."""
+    """One measured figure. `ratio` is the peer's median over ours; `limit` the figure to hold, on what `on` names.
+
+    "ratio" and "rate", the median of a unit of which more is better, are to be at least that, all others at most.
+    Without values nothing was measured, and `conditions` says why.
+    """
 
     name: str
     unit: str
@@ -26,12 +33,17 @@ class Row:
     @property
     def p50(self) -> float:
         """The median."""
-        return float(np.percentile(self.values, 50))
+        return float(np.percentile(self.values, 50)) if self.values else math.nan
 
     @property
     def p95(self) -> float:
         """What 95 of 100 stay below."""
-        return float(np.percentile(self.values, 95))
+        return float(np.percentile(self.values, 95)) if self.values else math.nan
+
+    @property
+    def longest(self) -> float:
+        """The greatest of all."""
+        return max(self.values, default=math.nan)
 
     @property
     def ratio(self) -> float | None:
@@ -41,10 +53,10 @@ class Row:
     @property
     def passed(self) -> bool | None:
         """Whether the figure is held; None where there is none to hold."""
-        if self.limit is None:
+        if self.limit is None or not self.values:
             return None
-        measured = {"p50": self.p50, "p95": self.p95, "max": max(self.values), "ratio": self.ratio or 0.0}[self.on]
-        return measured >= self.limit if self.on == "ratio" else measured <= self.limit
+        figures = {"p50": self.p50, "p95": self.p95, "max": self.longest, "ratio": self.ratio or 0.0, "rate": self.p50}
+        return figures[self.on] >= self.limit if self.on in _AT_LEAST else figures[self.on] <= self.limit
 
     def answer(self) -> dict[str, Any]:
         """The row as `overread bench --json` gives it."""
@@ -54,12 +66,12 @@ class Row:
             "unit": self.unit,
             "p50": round(self.p50, 3),
             "p95": round(self.p95, 3),
-            "max": round(max(self.values), 3),
+            "max": round(self.longest, 3),
             "n": len(self.values),
             "peer": self.peer or None,
             "peer_p50": peer,
             "ratio": None if self.ratio is None else round(self.ratio, 2),
-            "limit": None if self.limit is None else f"{self.on} {'≥' if self.on == 'ratio' else '≤'} {self.limit:g}",
+            "limit": None if self.limit is None else f"{self.on} {'≥' if self.on in _AT_LEAST else '≤'} {self.limit:g}",
             "pass": self.passed,
             "conditions": self.conditions,
         }
@@ -94,6 +106,9 @@ def table(rows: Sequence[Row]) -> list[str]:
     """The rows for people."""
     lines = []
     for row in rows:
+        if not row.values:
+            lines += [f"{row.name}: not measured", f"    {row.conditions}"]
+            continue
         answer = row.answer()
         peer = f" · {row.peer} {answer['peer_p50']} ({answer['ratio']}×)" if row.peer else ""
         held = "" if row.passed is None else f" · {'holds' if row.passed else 'MISSES'} {answer['limit']}"
