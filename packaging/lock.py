@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "packaging" / "constraints.txt"
-EXTRAS = ("cpu", "gpu", "remote", "train", "explain", "test")
+EXTRAS = ("cpu", "gpu", "openvino", "remote", "train", "explain", "test")
 
 # Held at one version by hand, with the reason in the header below.
 HELD = ("torch==2.13.0",)
@@ -23,11 +23,12 @@ HELD = ("torch==2.13.0",)
 VENDOR_ONLY = ("tensorrt-cu13-libs", "tensorrt-cu13-bindings")
 
 HEADER = """\
-# The lock: the exact version of everything that the extras cpu, gpu, remote, train, explain and test bring, for
-# Linux, Windows and macOS and Python 3.11 and later. Used as `pip install -c packaging/constraints.txt -e ".[cpu]"`.
+# The lock: the exact version of everything that the extras cpu, gpu, openvino, remote, train, explain and test bring,
+# for Linux, Windows and macOS and Python 3.11 and later. Used as
+# `pip install -c packaging/constraints.txt -e ".[cpu]"`.
 #
 # Made by `python packaging/lock.py`, which runs, with the requirements of pyproject.toml,
-#     uv pip compile --universal --python-version 3.11 --extra cpu --extra gpu --extra remote …
+#     uv pip compile --universal --python-version 3.11 --extra cpu --extra gpu --extra openvino …
 #
 # torch is held at 2.13.0, so that a CPU-only build of that version in a local wheel folder is taken where pip has one.
 # tensorrt-cu13 is pinned, its two parts are not: their files lie on the vendor's own index, and tensorrt-cu13 asks

@@ -26,6 +26,8 @@ LICENCES = {
     "nvidia-*": "NVIDIA's own terms (CUDA Toolkit and cuDNN); not free software",
     "onnxruntime": "MIT",
     "onnxruntime-gpu": "MIT",
+    "openvino": "Apache-2.0",
+    "openvino-telemetry": "Apache-2.0",
     "opencv-python-headless": "Apache-2.0; FFmpeg inside under LGPL-2.1-or-later, see below",
     "protobuf": "BSD-3-Clause",
     "psygnal": "BSD-3-Clause",
@@ -52,10 +54,12 @@ USES = {
     "simpleitk": "connected parts, resampling",
     "tomlkit": "settings and model descriptions",
 }
-# What the extras bring, of which a machine has one or the other: it cannot be asked of the installed packages.
+# What the extras bring, of which a machine has some: it cannot be asked of the installed packages.
 EXTRAS = {
     "onnxruntime": "runs the models (extra cpu)",
     "onnxruntime-gpu": "runs the models on NVIDIA GPUs (extra gpu, in the place of onnxruntime)",
+    "openvino": "runs the models on processors, Intel's GPUs and NPUs, optional (extra openvino)",
+    "openvino-telemetry": "needed by openvino; Overread keeps it from being loaded",
     "tensorrt-cu13": "TensorRT engines, optional (extra gpu)",
     "nvidia-*": "CUDA and cuDNN libraries, optional (extra gpu)",
     "flatbuffers": "needed by onnxruntime",
@@ -110,16 +114,19 @@ permissive licences, all of them in its folder `licenses`.
 """
 
 
+# The extras that are there when Overread runs.
+_RUN = ("cpu", "gpu", "openvino", "remote")
+
+
 def names(requirements: list[str]) -> list[str]:
     """Give the package names in ``requirements``."""
     return [canonicalize_name(Requirement(line).name) for line in requirements]
 
 
 def project() -> dict[str, list[str]]:
-    """Read what Overread asks for at run time: the dependencies, and the extras cpu, gpu and remote."""
+    """Read what Overread asks for at run time: the dependencies, and the extras that bring engines."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = table["optional-dependencies"]
-    return {"": table["dependencies"], **{name: extras[name] for name in ("cpu", "gpu", "remote")}}
+    return {"": table["dependencies"], **{name: table["optional-dependencies"][name] for name in _RUN}}
 
 
 def closure(roots: list[str]) -> dict[str, str]:

@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> int:
     environment = Environment(host)
     strict = in_ci(host.environ)
     supplied = "tests" not in chosen or supply_tools(host, environment)
-    environment.ready({setup_env.choose_runtime(host), "remote", "train", "explain", "test"})
+    environment.ready({setup_env.choose_runtime(host), "openvino", "remote", "train", "explain", "test"})
     served = "tests" not in chosen or supply_triton(host, environment)
     got = {"system packages": supplied, "Triton": served}
     results = [Result(name, 0.0, False) for name, there in got.items() if strict and not there]

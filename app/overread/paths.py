@@ -45,3 +45,8 @@ def data() -> Path:
 def logs() -> Path:
     """What went wrong. Never a patient's name or number."""
     return _own("logs", platformdirs.user_log_dir("overread", appauthor=False))
+
+
+def cache() -> Path:
+    """What can be made again: verdicts on what runs models here, compiled networks."""
+    return _own("cache", platformdirs.user_cache_dir("overread", appauthor=False))

@@ -22,7 +22,7 @@ from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
 from overread.domain.ports import Backend, Cancel
 from overread.domain.volume import Volume
-from overread.infer.backends.chain import Served
+from overread.infer.backends.serving import Served
 from overread.infer.detect import Outliner
 from overread.infer.detector import ModelRun
 from overread.infer.manifest import ModelSpec

@@ -27,7 +27,8 @@ from models.training.measures import interval, interval_by_patient
 from models.training.nodules import READERS, U8, Crops, box_of, read_crops, read_patches
 from models.training.recipe import Recipe
 from models.training.report import FIGURES, froc_plot, roc_plot
-from overread.infer.backends.chain import Chain, Served
+from overread.infer.backends.chain import REFERENCE, Chain
+from overread.infer.backends.serving import Served
 from overread.infer.detect import Outliner
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec, read
@@ -41,7 +42,7 @@ ROUNDS = 8
 def write(folder: Path, recipe: Recipe, data: Path, fold: int) -> None:
     """Measure the folder, with its outlines where it has them; write model.toml's results, figures and CARD.md."""
     spec = read(folder)
-    served = Chain().serve(spec)
+    served = Chain((REFERENCE,)).serve(spec)
     crops = read_crops(data / "train" / recipe.bundle)
     parts = crops.parts(recipe.folds, recipe.seed, fold)
     measured = measure(spec, served, data, crops.of(parts.test), recipe.seed, folder / FIGURES)
@@ -84,8 +85,8 @@ def measure(
         "placed": operating(placed, placed_sides, threshold, range(len(placed))),
         "chest_ct": unlabelled(spec, data),
     }
-    if spec.contour is not None and served.contour is not None:
-        outliner = Outliner(spec.contour, served.contour, (ASSUMED_MM, ASSUMED_MM))
+    if spec.contour is not None:
+        outliner = Outliner(spec.contour, served.looks["contour"], (ASSUMED_MM, ASSUMED_MM))
         measured["outlines"] = overlap(outlines(outliner, held))
         above = [own[own[:, 4] >= threshold] for own in marks]
         if in_marks := outlines(outliner, held, above):
@@ -151,7 +152,7 @@ def overlap(measured: Sequence[Outline]) -> dict[str, Any]:
 def unlabelled(spec: ModelSpec, data: Path) -> dict[str, Any]:
     """What the engine proposes on the chest CT, of which nobody says what is in it."""
     volume = chest(data)
-    proposals = OnnxDetector(spec, Chain())(volume, lambda fraction: None)
+    proposals = OnnxDetector(spec, Chain((REFERENCE,)))(volume, lambda fraction: None)
     boxes = [proposal.box for proposal in proposals if proposal.box is not None]
     return {
         "slices": volume.grid.shape[0],

@@ -43,9 +43,10 @@ def test_the_answer_has_its_shape_and_its_numbers(overread: Callable[..., Any], 
     assert json.loads((out / "findings.json").read_text("utf-8")) == answer
     assert [path.name for path in out.iterdir()] == ["findings.json"]
     assert {"id", "version", "sha256"} <= answer["model"].keys()
-    assert answer["backend"]["name"] == "ONNX Runtime CPU"
+    assert answer["backend"]["name"] in ("ONNX Runtime CPU", "OpenVINO CPU")
     assert answer["backend"]["precision"] == "fp32"
-    assert answer["backend"]["why"].startswith("TensorRT fp16: ")
+    assert "TensorRT fp16: the model gives no tolerance for fp16" in answer["backend"]["why"]
+    assert "not tried" not in answer["backend"]["why"]
     assert set(answer["ms"]) == {"load", "pre", "run", "post", "total"}
     assert answer["ms"]["total"] >= sum(answer["ms"][stage] for stage in ("load", "pre", "run", "post"))
     assert answer["series_uid"] == pydicom.dcmread(next(flair.iterdir())).SeriesInstanceUID
@@ -109,7 +110,7 @@ def test_nothing_found_is_an_answer_too(overread: Callable[..., Any], flair: Pat
 @pytest.mark.usefixtures("bright")
 def test_for_people(overread: Callable[..., Any], flair: Path, tmp_path: Path) -> None:
     lines = overread("infer", flair, "--model", "bright", "--out", tmp_path / "out", "--accept").out.splitlines()
-    assert lines[0] == "bright 1.0.0 on ONNX Runtime CPU fp32"
+    assert lines[0] in ("bright 1.0.0 on ONNX Runtime CPU fp32", "bright 1.0.0 on OpenVINO CPU fp32")
     assert lines[1] == "TEST, ONE · ID1 · MR FLAIR AX"
     assert any(line.startswith("  1. Bright: ") and line.endswith(", accepted") for line in lines)
     assert re.fullmatch(r"load \d+, pre \d+, run \d+, post \d+, total \d+ ms\. Not for clinical use\.", lines[-1])

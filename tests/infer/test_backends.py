@@ -13,13 +13,12 @@ import pytest
 from overread.domain.errors import Cancelled, UserError
 from overread.domain.ports import Cancel
 from overread.infer.backends.candidate import Candidate
-from overread.infer.backends.chain import CHAIN, Chain
+from overread.infer.backends.chain import REFERENCE as CPU
+from overread.infer.backends.chain import Chain
 from overread.infer.backends.onnx import OnnxBackend
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
 from support.models import bright_model
-
-CPU = CHAIN[-1]
 
 
 @pytest.fixture

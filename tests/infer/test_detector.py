@@ -14,15 +14,17 @@ from overread.domain.finding import Mask
 from overread.domain.geometry import Grid
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
-from overread.infer.backends.chain import CHAIN, Chain, Served
+from overread.infer.backends.chain import REFERENCE, Chain
+from overread.infer.backends.serving import Served
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.manifest import read
 from overread.infer.results import SliceResult
 from overread.infer.scheduler import SliceQueue
+from support.engines import served_by
 from support.models import bright_model
 from support.values import box_grid, volume
 
-CPU = Chain(CHAIN[-1:])
+CPU = Chain((REFERENCE,))
 SLICES = 30
 
 
@@ -154,7 +156,7 @@ class Steered:
 @pytest.fixture
 def steered(detector: OnnxDetector, two_spots: Volume) -> tuple[ModelRun, Steered]:
     backend = Steered(detector.start(two_spots).served)
-    return ModelRun(detector.spec, Served(backend, ()), two_spots), backend
+    return ModelRun(detector.spec, served_by(backend), two_spots), backend
 
 
 def test_a_slice_that_was_called_off_is_not_lost(steered: tuple[ModelRun, Steered]) -> None:

@@ -10,12 +10,11 @@ import pytest
 
 from overread.domain.errors import UserError
 from overread.domain.ports import Cancel
-from overread.infer.backends.chain import CHAIN, Chain
+from overread.infer.backends.chain import REFERENCE as CPU
+from overread.infer.backends.chain import Chain
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import Probe, SelfTest
 from support.tiny import kinds_model, peaks_model, sides_model
-
-CPU = CHAIN[-1]
 
 
 def stored(spec: ModelSpec) -> dict[str, np.ndarray]:
@@ -82,14 +81,11 @@ def test_what_is_missing_or_of_another_size_proves_nothing(tmp_path: Path, make:
 
 def test_all_networks_of_a_detector_serve(tmp_path: Path) -> None:
     served = Chain((CPU,)).serve(read(looking_twice(tmp_path)))
-    assert len({served.backend, served.contour, served.verify} - {None}) == 3
-    assert served.verify is not None
-    assert set(served.verify.run(np.zeros((3, 1, 16, 16), np.float32), Cancel())) == {"chance"}
-    plain = Chain((CPU,)).serve(read(peaks_model(tmp_path, "plain")))
-    assert (plain.contour, plain.verify) == (None, None)
+    assert list(served.looks) == ["contour", "verify"]
+    assert set(served.looks["verify"].run(np.zeros((3, 1, 16, 16), np.float32), Cancel())) == {"chance"}
+    assert Chain((CPU,)).serve(read(peaks_model(tmp_path, "plain"))).looks == {}
     alone = Chain((CPU,)).serve(read(peaks_model(tmp_path, "alone", verify=0.5)))
-    assert alone.contour is None
-    assert alone.verify is not None
+    assert list(alone.looks) == ["verify"]
 
 
 def test_an_exchanged_second_network_is_not_run(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -19,17 +18,18 @@ from overread.domain.finding import Kind, Mask, only_box
 from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
-from overread.infer.backends.chain import CHAIN, Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detect import linked
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.graphs import Merge
 from overread.infer.manifest import read
 from overread.infer.results import SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
+from support.engines import served_by
 from support.tiny import kinds_model, peaks_model, sides_model
 from support.values import box_grid, volume
 
-CPU = Chain(CHAIN[-1:])
+CPU = Chain((REFERENCE,))
 
 
 def detector(folder: Path) -> OnnxDetector:
@@ -253,7 +253,9 @@ class TestBoxes:
                 return {"inside": np.full_like(tensor, np.nan)}
 
         with pytest.raises(UserError, match="outline holds no numbers"):
-            list(ModelRun(made.spec, replace(run.served, contour=Void()), chest).slices(SliceQueue(run.count)))
+            list(
+                ModelRun(made.spec, served_by(run.served.backend, contour=Void()), chest).slices(SliceQueue(run.count))
+            )
 
     def test_a_second_network_judges_the_boxes_anew(self, folder: Path, chest: Volume) -> None:
         """The score is the mean grey in the middle of the box, 0.97 of a hill's height; 0.94 of it is the detector's.
@@ -284,7 +286,7 @@ class TestBoxes:
                 seen.append(len(tensor))
                 return {"chance": np.full((len(tensor), 1), 0.6, np.float32)}
 
-        run = ModelRun(made.spec, replace(run.served, verify=Counting()), chest)
+        run = ModelRun(made.spec, served_by(run.served.backend, verify=Counting()), chest)
         results = [result for result in run.slices(SliceQueue(run.count)) if result.boxes]
         assert [(result.index, len(result.boxes)) for result in results] == [
             (2, 1),
@@ -308,7 +310,7 @@ class TestBoxes:
                 queue.close()
                 raise Cancelled
 
-        run = ModelRun(made.spec, replace(served, verify=CalledOff()), chest)
+        run = ModelRun(made.spec, served_by(served.backend, verify=CalledOff()), chest)
         assert [result.index for result in run.slices(queue)] == [0, 1], "slice 2 has the first box"
 
     def test_a_second_look_without_numbers_is_no_look(self, folder: Path, chest: Volume) -> None:
@@ -321,7 +323,7 @@ class TestBoxes:
             def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
                 return {"chance": np.full((len(tensor), 1), np.nan, np.float32)}
 
-        run = ModelRun(made.spec, replace(served, verify=Void()), chest)
+        run = ModelRun(made.spec, served_by(served.backend, verify=Void()), chest)
         with pytest.raises(UserError, match="second look holds no numbers"):
             list(run.slices(SliceQueue(run.count)))
 

@@ -222,7 +222,6 @@ def test_the_folder_passes_its_self_test_and_holds_both_graphs(shipped: Path) ->
     spec = read(shipped)
     served = Chain().serve(spec)
     assert spec.contour is not None
-    assert served.contour is not None
     assert 0.0 < spec.outputs[0].threshold < 1.0
     assert spec.results["parameters_detector"] > 0
     (boxes,) = served.backend.run(lung_evaluate.picture(), Cancel()).values()
@@ -327,7 +326,6 @@ def test_the_model_that_ships_finds_and_outlines_what_is_round_in_a_made_up_lung
     spec = read(TRAINING.parent / "lung-nodule")
     served = Chain().serve(spec)
     assert spec.contour is not None
-    assert served.contour is not None
     picture = lung_evaluate.picture()
     (answer,) = served.backend.run(picture, Cancel()).values()
     marks = answer[0, answer[0, :, 4] >= spec.outputs[0].threshold]
@@ -341,7 +339,7 @@ def test_the_model_that_ships_finds_and_outlines_what_is_round_in_a_made_up_lung
         ]
         assert near, (row0, column0)
         assert abs((row1 - row0) / 2 - near[0]) < 2
-    patch = Outliner(spec.contour, served.contour, (0.7, 0.7))(
+    patch = Outliner(spec.contour, served.looks["contour"], (0.7, 0.7))(
         picture[0, 0] * 1400 - 1000, (234, 181, 252, 199), Cancel()
     )
     assert patch is not None

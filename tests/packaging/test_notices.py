@@ -27,7 +27,7 @@ def test_everything_they_bring_is_listed(repository):
 
 def test_nothing_installed_is_under_the_gpl_alone():
     project = notices.project()
-    asked = notices.names(project[""] + project["cpu"] + project["gpu"])
+    asked = notices.names(project[""] + project["cpu"] + project["gpu"] + project["openvino"])
     licences = {}
     for name in notices.closure(asked):
         try:

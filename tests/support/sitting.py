@@ -16,7 +16,7 @@ from overread.domain.finding import Code, Finding, Mask, ModelSource, Reader
 from overread.domain.geometry import Index
 from overread.domain.ports import Detector
 from overread.domain.study import Stack
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
 from overread.session.session import Session
@@ -88,7 +88,7 @@ def detectors(folder: Path) -> tuple[OnnxDetector, ...]:
     """The models of a folder, self-tested once a run."""
     specs, broken = find_models((folder,))
     assert not broken
-    chain = Chain()
+    chain = Chain((REFERENCE,))
     return tuple(OnnxDetector(spec, chain) for spec in specs)
 
 

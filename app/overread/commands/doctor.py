@@ -13,18 +13,14 @@ from typing import Any
 from overread import __version__, paths
 from overread.commands.answers import emit, say
 from overread.commands.engine import models
-from overread.domain.errors import UserError
-from overread.infer.backends.chain import CHAIN, Chain, Verdict
+from overread.commands.links import link_answer, link_line, tried
+from overread.infer.backends.chain import Chain
+from overread.infer.backends.judge import fastest
+from overread.infer.backends.onnx import OnnxRuntime
+from overread.infer.backends.openvino import OpenVino
 from overread.infer.detector import OnnxDetector
 from overread.infer.runtime import gpus, installed, trouble
 from overread.session.plugins import load_plugins
-
-# What to do about a link of the chain that is not there.
-_FIXES = {
-    "TensorrtExecutionProvider": "needs an NVIDIA GPU, its driver, and overread[gpu] with TensorRT 10",
-    "CUDAExecutionProvider": "needs an NVIDIA GPU, its driver, and overread[gpu]",
-    "CPUExecutionProvider": "comes with every ONNX Runtime: install overread[cpu]",
-}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine() -> dict[str, Any]:
     """Everything that decides what serves."""
-    wrong = trouble()
+    wrong, chain = trouble(), Chain(folder=paths.cache())
     return {
         "overread": __version__,
         "python": platform.python_version(),
@@ -53,18 +49,19 @@ def examine() -> dict[str, Any]:
         "gpus": gpus(),
         "engines": installed(),
         "engine_trouble": str(wrong) if wrong else "",
-        "providers": sorted(_providers()),
+        "providers": [*sorted(OnnxRuntime().built_in), *(f"OpenVINO {name}" for name in OpenVino().available)],
         "display": _display(),
         "libraries": {name: _version(name) for name in ("PySide6_Essentials", "pydicom", "highdicom", "SimpleITK")},
         "folders": {
             "settings": {"path": str(paths.config()), "writable": _writable(paths.config())},
             "journals": {"path": str(paths.data()), "writable": _writable(paths.data())},
+            "cache": {"path": str(paths.cache()), "writable": _writable(paths.cache())},
         },
         "plugins": [
             {"name": p.name, "package": p.package, "detectors": [d.id for d in p.detectors], "error": p.error}
             for p in load_plugins()
         ],
-        "models": [_model(detector) for detector in models()],
+        "models": [_model(detector, chain) for detector in models()],
     }
 
 
@@ -75,36 +72,15 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _providers() -> frozenset[str]:
-    try:
-        return Chain().built_in
-    except UserError:
-        return frozenset()
-
-
-def _model(detector: OnnxDetector) -> dict[str, Any]:
-    chain = Chain()
-    links: list[dict[str, Any]] = []
-    serves = ""
-    try:
-        for candidate in CHAIN:
-            verdict, _ = chain.judged(detector.spec, candidate)
-            fix = _fix(verdict, built_in=candidate.provider in chain.built_in)
-            links.append({"backend": candidate.name, "precision": candidate.precision, "why": verdict.why, "fix": fix})
-            if verdict.passed and not serves:
-                serves = f"{candidate.name} {candidate.precision}"
-    except UserError as error:
-        links.append({"backend": "", "precision": "", "why": error.title, "fix": error.hint})
-    return {"id": detector.id, "version": detector.version, "serves": serves, "links": links}
-
-
-def _fix(verdict: Verdict, *, built_in: bool) -> str:
-    """What to do about a link that does not serve."""
-    if verdict.passed:
-        return ""
-    provider = verdict.candidate.provider
-    ran = built_in and (verdict.error is not None or provider == "CPUExecutionProvider")
-    return "install the model again" if ran else _FIXES[provider]
+def _model(detector: OnnxDetector, chain: Chain) -> dict[str, Any]:
+    verdicts = tried(chain, detector.spec)
+    best = fastest(verdicts)
+    return {
+        "id": detector.id,
+        "version": detector.version,
+        "serves": best.candidate.label if best is not None else "",
+        "links": [link_answer(verdict) for verdict in verdicts],
+    }
 
 
 def _display() -> str:
@@ -135,8 +111,7 @@ def _print(answer: dict[str, Any]) -> None:
     for model in answer["models"]:
         say(f"Model {model['id']} {model['version']}: {model['serves'] or '⚠ nothing serves it'}")
         for link in model["links"]:
-            if link["why"]:
-                say(f"  {link['backend']} {link['precision']} does not serve: {link['why']} ({link['fix']})")
+            say(f"  {link_line(link)}")
     if not answer["models"]:
         say("No model is installed.")
     say("Not for clinical use.")

@@ -25,7 +25,7 @@ def models() -> list[OnnxDetector]:
     found, broken = find_models(paths.model_folders())
     for error in broken:
         _mention(error)
-    chain = Chain()
+    chain = Chain(folder=paths.cache())
     return [OnnxDetector(spec, chain) for spec in found]
 
 

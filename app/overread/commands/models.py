@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from overread import paths
 from overread.commands.answers import emit, say
 from overread.commands.engine import models
-from overread.domain.errors import UserError
-from overread.infer.backends.chain import CHAIN, Chain, Verdict
+from overread.commands.links import link_answer, link_line, tried
+from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec
 from overread.infer.triton import Plan, export
@@ -124,38 +125,17 @@ def _show(spec: ModelSpec, as_json: bool) -> int:
     return 0
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "backend": verdict.candidate.name,
-        "precision": verdict.candidate.precision,
-        "passed": verdict.passed,
-        "why": verdict.why,
-        "error": verdict.error,
-        "ms_per_slice": None if verdict.milliseconds is None else round(verdict.milliseconds, 2),
-    }
-
-
-def _verdicts(chain: Chain, spec: ModelSpec) -> list[Verdict]:
-    try:
-        return [chain.judged(spec, candidate)[0] for candidate in CHAIN]
-    except UserError as error:  # no engine, or no self-test: nothing serves this one
-        return [Verdict(candidate, False, str(error)) for candidate in CHAIN]
-
-
 def _check(installed: list[OnnxDetector], as_json: bool) -> int:
-    chain, served = Chain(), True
+    chain, served = Chain(folder=paths.cache()), True
     answer: list[dict[str, Any]] = []
     for detector in installed:
-        verdicts = _verdicts(chain, detector.spec)
+        verdicts = tried(chain, detector.spec)
         served = served and any(verdict.passed for verdict in verdicts)
-        answer.append({"id": detector.id, "version": detector.version, "backends": [_verdict(v) for v in verdicts]})
+        links = [link_answer(verdict) for verdict in verdicts]
+        answer.append({"id": detector.id, "version": detector.version, "backends": links})
     if as_json:
         emit({"models": answer})
     else:
         for model in answer:
-            say(f"{model['id']} {model['version']}")
-            for entry in model["backends"]:
-                mark = "passes" if entry["passed"] else "does not serve"
-                detail = f"off by {entry['error']:.2g}, {entry['ms_per_slice']} ms" if entry["passed"] else entry["why"]
-                say(f"  {entry['backend']} {entry['precision']}: {mark} ({detail})")
+            say(f"{model['id']} {model['version']}", *(f"  {link_line(link)}" for link in model["backends"]))
     return 0 if served else 3

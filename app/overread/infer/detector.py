@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.errors import Cancelled
-from overread.domain.ports import Cancel, Proposal
+from overread.domain.ports import Backend, Cancel, Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
-from overread.infer.backends.chain import Chain, Served
+from overread.infer.backends.chain import Chain
+from overread.infer.backends.serving import Served
 from overread.infer.classify import Classification
 from overread.infer.detect import Detection, Outliner, Verifier
 from overread.infer.gate import refusal
@@ -35,17 +36,17 @@ class Task(Protocol):
         """Everything the slices show, taken together."""
 
 
-def _task(spec: ModelSpec, served: Served, slicer: Slicer) -> Task:
+def _task(spec: ModelSpec, backend: Backend, looks: Mapping[str, Backend], slicer: Slicer) -> Task:
     if spec.explain is not None:
         return Classification(spec, slicer, spec.explain)
     if spec.merge is None:
-        return Segmentation(spec, slicer, served.backend)
+        return Segmentation(spec, slicer, backend)
     axes, verifier, outliner = slicer.axes, None, None
     spacing = slicer.volume.grid.spacing[axes.down], slicer.volume.grid.spacing[axes.across]
-    if spec.verify is not None and served.verify is not None:
-        verifier = Verifier(spec.verify, served.verify, spacing)
-    if spec.contour is not None and served.contour is not None:
-        outliner = Outliner(spec.contour, served.contour, spacing)
+    if spec.verify is not None:
+        verifier = Verifier(spec.verify, looks["verify"], spacing)
+    if spec.contour is not None:
+        outliner = Outliner(spec.contour, looks["contour"], spacing)
     return Detection(spec, slicer, spec.merge, verifier, outliner)
 
 
@@ -56,7 +57,8 @@ class ModelRun:
         """Measures the volume's grey values, so every slice has to be there."""
         self.spec, self.served = spec, served
         self.slicer = Slicer.of(volume, spec.prepare)
-        self._task = _task(spec, served, self.slicer)
+        self._backend, self._looks = served.backend, served.looks
+        self._task = _task(spec, self._backend, self._looks, self.slicer)
 
     @property
     def count(self) -> int:
@@ -72,7 +74,7 @@ class ModelRun:
                 start = time.perf_counter()
                 tensor = self.slicer.tensor(index)
                 ready = time.perf_counter()
-                outputs = self.served.backend.run(tensor, cancel)
+                outputs = self._backend.run(tensor, cancel)
                 require_numbers(outputs.values(), f"{self.spec.name} gave no numbers for slice {index + 1}")
                 ran = time.perf_counter()
                 answer = self._task.answer(index, outputs, cancel)
@@ -82,11 +84,23 @@ class ModelRun:
                 continue
             finally:
                 queue.finish(index, done=done)
-            yield replace(answer, timing=Timing((ready - start) * 1e3, (ran - ready) * 1e3, (end - ran) * 1e3))
+            timing = Timing((ready - start) * 1e3, (ran - ready) * 1e3, (end - ran) * 1e3)
+            yield replace(answer, timing=timing, backend=self._ran)
+
+    @property
+    def _ran(self) -> str:
+        """What ran last; where the networks of a model ran on different links, all of these."""
+        used = (self._backend, *self._looks.values())
+        return ", ".join(dict.fromkeys(f"{backend.name} {backend.precision}" for backend in used))
 
     def proposals(self, results: Mapping[int, SliceResult]) -> list[Proposal]:
         """Everything the slices show, taken together."""
         return self._task.proposals(results)
+
+    def provenance(self, results: Mapping[int, SliceResult]) -> str:
+        """What has read the slices, and looked at them a second time: "ONNX Runtime CPU fp32", or several."""
+        used = [result.backend for result in results.values()] + [self._ran]
+        return ", ".join(dict.fromkeys(used))
 
 
 class OnnxDetector:
@@ -95,6 +109,7 @@ class OnnxDetector:
     def __init__(self, spec: ModelSpec, chain: Chain) -> None:
         self.spec, self._chain = spec, chain
         self.timings: tuple[Timing, ...] = ()
+        self.provenance = ""
         self.served: Served | None = None
 
     @property
@@ -117,17 +132,20 @@ class OnnxDetector:
         return refusal(self.spec, stack)
 
     def start(self, volume: Volume) -> ModelRun:
-        """Choose the backend (once) and measure the volume."""
-        if self.served is None:
+        """Choose the backend (once, and again where all have failed) and measure the volume."""
+        if self.served is None or not self.served.alive:
             self.served = self._chain.serve(self.spec)
         return ModelRun(self.spec, self.served, volume)
 
     def __call__(self, volume: Volume, progress: Callable[[float], None]) -> Sequence[Proposal]:
-        """Read every slice and propose what they show together."""
+        """Read every slice and propose what they show together, on the fastest backend that there is."""
         run = self.start(volume)
+        run.served.settle()
         results: dict[int, SliceResult] = {}
         for result in run.slices(SliceQueue(run.count)):
             results[result.index] = result
             progress(len(results) / run.count)
         self.timings = tuple(result.timing for result in results.values())
-        return run.proposals(results)
+        proposals = run.proposals(results)
+        self.provenance = run.provenance(results)
+        return proposals

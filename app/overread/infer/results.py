@@ -90,7 +90,7 @@ class SliceResult:
     """A model's answer for one slice.
 
     What it holds depends on the task: a patch for each output (None where it saw nothing) and where the model tells
-    kinds apart their probabilities; boxes, surest first; or classes with a heatmap each.
+    kinds apart their probabilities; boxes, surest first; or classes with a heatmap each. `backend` is what ran it.
     """
 
     index: int
@@ -99,3 +99,4 @@ class SliceResult:
     boxes: tuple[SliceBox, ...] = ()
     classes: tuple[SliceClass, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
+    backend: str = ""

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from overread.domain.errors import UserError
 
-PACKAGES = ("onnxruntime", "onnxruntime-gpu")
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+PACKAGES = (*RUNTIMES, "openvino")
 
 
 def installed() -> dict[str, str]:
@@ -23,9 +24,10 @@ def installed() -> dict[str, str]:
 
 
 def trouble() -> UserError | None:
-    """What is wrong with the installed engines: both of them leave only CPU providers, none leaves nothing."""
+    """What is wrong with the installed engines: both ONNX Runtimes leave only CPU providers, no engine nothing."""
     found = installed()
-    if len(found) == 1:
+    both = all(name in found for name in RUNTIMES)
+    if found and not both:
         return None
     if not found:
         return UserError("No inference engine is installed.", "Install exactly one: overread[cpu] or overread[gpu].")

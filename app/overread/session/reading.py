@@ -62,9 +62,8 @@ def read(stack: Stack, detector: Detector) -> Outcome:
     proposals = detector(volume, lambda fraction: None)
     sha256, backend = "", f"plug-in {detector.id}"
     timings: tuple[Timing, ...] = ()
-    if isinstance(detector, OnnxDetector) and detector.served is not None:
-        sha256, timings = detector.spec.sha256, detector.timings
-        backend = f"{detector.served.backend.name} {detector.served.backend.precision}"
+    if isinstance(detector, OnnxDetector):
+        sha256, timings, backend = detector.spec.sha256, detector.timings, detector.provenance
     findings = proposed(proposals, stack, source_of(detector, sha256, backend))
     end = time.perf_counter()
     return Outcome(stack, findings, (there - start) * 1000, (end - start) * 1000, timings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from overread.domain.errors import UserError
@@ -12,6 +13,7 @@ from overread.domain.finding import Finding
 from overread.domain.geometry import Plane, plane_axes
 from overread.domain.study import Stack
 from overread.domain.view import ViewState
+from overread.infer.backends.serving import Served
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.results import Patch, SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
@@ -54,6 +56,7 @@ class Runs:
         self._detectors = {detector.id: detector for detector in detectors}
         self._runs: dict[str, _Run] = {}
         self._kept: OrderedDict[tuple[str, str], dict[int, SliceResult]] = OrderedDict()
+        self._trying: Job | None = None
         self.readings: dict[str, Reading] = {d.id: Reading(d.id, d.title, d.version, use=d.spec.use) for d in detectors}
 
     @property
@@ -71,19 +74,19 @@ class Runs:
                 self._stop(model_id)
                 run = None
             if image is None or model_id not in models_on:
-                self._set(model_id, phase=Phase.OFF, text="", done=0, total=0, times_ms=())
+                self._set(model_id, phase=Phase.OFF, text="", done=0, total=0, times_ms=(), notice="")
             elif run is None:
                 self._begin(detector, image, view)
 
     def _begin(self, detector: OnnxDetector, image: Image, view: ViewState) -> None:
         refused = detector.refuse(image.stack)
         if refused:
-            self._set(detector.id, phase=Phase.CLOSED, text=refused, done=0, total=0, times_ms=())
+            self._set(detector.id, phase=Phase.CLOSED, text=refused, done=0, total=0, times_ms=(), notice="")
         elif not image.ready.complete:
-            self._set(detector.id, phase=Phase.WAITING, text="", done=0, total=0, times_ms=())
+            self._set(detector.id, phase=Phase.WAITING, text="", done=0, total=0, times_ms=(), notice="")
         elif not image.ready.whole:
             text = f"{detector.title} does not read this series: {image.ready.unread}."
-            self._set(detector.id, phase=Phase.CLOSED, text=text, done=0, total=0, times_ms=())
+            self._set(detector.id, phase=Phase.CLOSED, text=text, done=0, total=0, times_ms=(), notice="")
         else:
             axes = plane_axes(image.stack.grid, detector.spec.prepare.plane)
             count = image.stack.grid.shape[axes.through]
@@ -91,7 +94,7 @@ class Runs:
             queue = SliceQueue(count, frozenset(kept))
             queue.look_at(view.cursor[axes.through], view.direction)
             self._runs[detector.id] = _Run(detector, image, queue, kept)
-            self._set(detector.id, phase=Phase.STARTING, text="", done=len(kept), total=count, times_ms=())
+            self._set(detector.id, phase=Phase.STARTING, text="", done=len(kept), total=count, times_ms=(), notice="")
             self._work(self._runs[detector.id])
 
     def _keep(self, key: tuple[str, str]) -> dict[int, SliceResult]:
@@ -108,16 +111,16 @@ class Runs:
         engine, known = run.engine, dict(run.results)
 
         def work(job: Job) -> Generator[Any, None, None]:
-            current = engine or detector.start(volume)
+            current = engine if engine is not None and engine.served.alive else detector.start(volume)
             yield current
             for result in current.slices(queue):
                 known[result.index] = result
                 job.fraction = len(known) / current.count
                 yield result
             if len(known) == current.count:
-                backend = current.served.backend
-                source = source_of(detector, detector.spec.sha256, f"{backend.name} {backend.precision}")
-                yield proposed(current.proposals(known), volume.stack, source)
+                proposals = current.proposals(known)
+                source = source_of(detector, detector.spec.sha256, current.provenance(known))
+                yield proposed(proposals, volume.stack, source)
 
         job = self._jobs.stream(
             f"{detector.title} reads {volume.stack.identity.series_description or 'the series'}",
@@ -135,17 +138,43 @@ class Runs:
         reading = self.readings[model_id]
         if isinstance(value, ModelRun):
             run.engine = value
-            backend = value.served.backend
-            phase = reading.phase if reading.phase is Phase.PAUSED else Phase.RUNNING
-            self._set(model_id, phase=phase, backend=backend.name, precision=backend.precision, why=value.served.why)
+            self._set(model_id, phase=reading.phase if reading.phase is Phase.PAUSED else Phase.RUNNING)
+            self._say_what_serves(run)
+            self._try_faster()
         elif isinstance(value, SliceResult):
             run.results[value.index] = value
-            times = (*reading.times_ms, value.timing.total)[-_TIMES:]
+            self._say_what_serves(run)
+            times = (*self.readings[model_id].times_ms, value.timing.total)[-_TIMES:]
             self._set(model_id, done=len(run.results), times_ms=times)
         else:
             run.delivered = True
             self._set(model_id, phase=Phase.DONE if value else Phase.NOTHING)
             self._propose(value, run.detector, run.image.stack)
+
+    def _say_what_serves(self, run: _Run) -> None:
+        """Say what serves a run now; the milliseconds of what served before are not its own."""
+        if self._runs.get(run.detector.id) is not run or run.engine is None or not run.engine.served.alive:
+            return
+        served, model_id = run.engine.served, run.detector.id
+        candidate, reading = served.link.verdict.candidate, self.readings[model_id]
+        if (reading.backend, reading.precision) != (candidate.name, candidate.precision):
+            self._set(model_id, backend=candidate.name, precision=candidate.precision, times_ms=())
+        self._set(model_id, why=served.why, notice=served.notice)
+
+    def _try_faster(self) -> None:
+        """Have a worker try what nobody has tried yet, one link at a time: a faster one serves from then on."""
+        if self._trying is not None and self._trying.running:
+            return
+        waiting = (run for run in self._runs.values() if run.engine is not None and run.engine.served.pending)
+        run = next(waiting, None)
+        if run is not None and run.engine is not None:
+            self._trying = self._jobs.stream(
+                f"What runs {run.detector.title} faster",
+                partial(_tried, run.engine.served),
+                lambda _: self._say_what_serves(run),
+                self._try_faster,
+                quiet=True,
+            )
 
     def _ended(self, run: _Run) -> None:
         run.job = None
@@ -242,3 +271,10 @@ class Runs:
         if new != old:
             self.readings[model_id] = new
             self._changed(new)
+
+
+def _tried(served: Served, job: Job) -> Generator[None, None, None]:
+    """Try one link after the other."""
+    while served.pending and not job.cancel.cancelled:
+        served.judge_next()
+        yield

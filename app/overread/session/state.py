@@ -48,7 +48,10 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Reading:
-    """A model at work on the stack on screen. `text` is the sentence to show where there is something to say."""
+    """A model at work on the stack on screen. `text` is the sentence to show where there is something to say.
+
+    `notice` is one more, on what runs the model: what failed and what goes on in its place.
+    """
 
     model_id: str
     title: str
@@ -60,6 +63,7 @@ class Reading:
     backend: str = ""
     precision: str = ""
     why: str = ""
+    notice: str = ""
     use: str = ""
     times_ms: tuple[float, ...] = ()
 

@@ -22,8 +22,8 @@ from overread.ui import errors, style
 from overread.ui.dispatch import MainThread
 from overread.ui.main_window import MainWindow
 
-# Scanning, loading, inference and saving at the same time; the window's own thread comes on top.
-_WORKERS = 4
+# Scanning, loading, inference, trying backends, saving at the same time; the window's own thread comes on top.
+_WORKERS = 5
 # Python hands its lock over after this many seconds at the latest, so that workers do not make the window wait.
 _SWITCH_S = 0.001
 
@@ -62,7 +62,7 @@ def build_window(program: QApplication) -> MainWindow:
     errors.start_log()
     specs, broken = find_models(paths.model_folders())
     plugins = load_plugins()
-    chain = Chain()
+    chain = Chain(folder=paths.cache())
     session = Session(
         MainThread(program),
         ThreadPoolExecutor(_WORKERS, thread_name_prefix="overread"),

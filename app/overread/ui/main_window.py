@@ -331,6 +331,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Keep the window's place and end the sitting."""
         self._geometry().setValue("geometry", self.saveGeometry())
+        self.hide()  # a worker may have to end what it is at, an engine that is being built at the longest
         self.session.close()
         super().closeEvent(event)
 

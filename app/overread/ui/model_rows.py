@@ -64,9 +64,10 @@ class ModelRow(QFrame):
         text = sentence(reading)
         # the name stands above; of several models most are not made for what is on screen: that is no warning
         short = text.removeprefix(f"{reading.title} does not read this series: ")
-        self.text.setText(short[:1].upper() + short[1:])
+        shown = f"{short[:1].upper()}{short[1:]} {reading.notice}".strip()
+        self.text.setText(shown)
         self.text.setToolTip(text)
-        self.text.setVisible(bool(text))
+        self.text.setVisible(bool(shown))
         self.text.setStyleSheet(f"color: {_COLOURS.get(reading.phase, style.QUIET)};")
 
 

@@ -34,7 +34,7 @@ from models.training.recipe import Recipe
 from models.training.report import FIGURES, learning_curves
 from models.training.task import Batch
 from models.training.train import Places
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 
@@ -227,7 +227,7 @@ class Task:
     def report(self, folder: Path) -> None:
         """The public test, as it is and as other places might give it, and a grown-up's radiograph from elsewhere."""
         table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
-        detector = OnnxDetector(read(folder), Chain())
+        detector = OnnxDetector(read(folder), Chain((REFERENCE,)))
         train, validation, public = self.parts
         measured = cxr_report.measured(detector, public.pixels, public.rows, table["results"]["temperature"], folder)
         adult = cxr_report.elsewhere(detector, self.data / "dicom" / "chest-xray")

@@ -26,7 +26,7 @@ from models.training.recipe import Recipe
 from models.training.report import FIGURES, Table, bland_altman
 from models.training.score import probabilities
 from models.training.task import Batch, HeldOut
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 
@@ -183,7 +183,7 @@ class Task:
     def report(self, folder: Path) -> None:
         """The held-out patients of the bundle, and two volumes from elsewhere."""
         table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
-        detector = OnnxDetector(read(folder), Chain())
+        detector = OnnxDetector(read(folder), Chain((REFERENCE,)))
         affine = spaced(ASSUMED_MM)
         inside = [
             scored(name, detector, volume_of(patient.images, affine), patient.masks > 0)

@@ -30,7 +30,7 @@ from models.training.score import probabilities
 from models.training.task import Batch
 from overread.domain.volume import Volume
 from overread.imaging.intensity import normaliser
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 
@@ -155,7 +155,7 @@ class Task:
     def report(self, folder: Path) -> None:
         """The photographs held out from this fold, through the engine, and the second observer on all of them."""
         table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
-        detector = OnnxDetector(read(folder), Chain())
+        detector = OnnxDetector(read(folder), Chain((REFERENCE,)))
         inside = []
         for row in self.of(self.parts.test):
             mask = bundles.mask(row)

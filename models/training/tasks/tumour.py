@@ -29,7 +29,7 @@ from models.training.report import Table, sections
 from models.training.task import Batch, HeldOut
 from models.training.tasks.tumour_card import CARD
 from overread.imaging.intensity import normaliser
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 
@@ -242,7 +242,7 @@ class Task:
     def report(self, folder: Path) -> None:
         """The held-out blocks, each slice as a series of its own."""
         table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
-        detector = OnnxDetector(read(folder), Chain())
+        detector = OnnxDetector(read(folder), Chain((REFERENCE,)))
         wanted = set(self.parts.test)
         seen = [self._read(detector, row) for row in self.rows if row.group in wanted]
         blocks = [one.block for one in seen]
