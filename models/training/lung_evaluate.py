@@ -128,7 +128,7 @@ def outlines(outliner: Outliner, crops: Crops, found: Sequence[F32] | None = Non
         drawn = np.zeros_like(truth)
         patch = outliner(image.astype(np.float32), edges, Cancel())
         if patch is not None:
-            (top, left), (rows, columns) = patch.start, patch.mask.shape
+            (top, left), (rows, columns) = patch.start, patch.shape
             drawn[top : top + rows, left : left + columns] = patch.mask
         side = max(box[2] - box[0], box[3] - box[1])
         measured.append(Outline(crops.patients[at], side, dice(drawn, truth)))

@@ -52,6 +52,7 @@ WRONG = [
     ("threshold = 0.5", "", "“threshold” is missing"),
     ("modality = ['MR']", 'modality = "MR"', "“modality” is no list of names"),
     ("fp32 = 1e-4", "fp32 = inf", "“tolerance” is no number"),
+    ("fp32 = 1e-4", "fp32 = 1e-4\nfp8 = 0.1", "“tolerance” has no precision fp8, but fp32, fp16, bf16, int8"),
     ("[tolerance]\n", "[tolerance", "model.toml is no TOML"),
     ("[licence]", "[licensed]", "“licence” is missing"),
     ("[[outputs]]", "[outputs]", "a table stands where a value should"),

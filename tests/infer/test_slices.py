@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import permutations, product
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from overread.domain.geometry import Grid, Plane, plane_axes
 from overread.domain.study import Lut
 from overread.imaging.intensity import IntensityRule
+from overread.infer import slices
 from overread.infer.manifest import Prepare
 from overread.infer.slices import Slicer, placement
 from support.values import box_grid, volume
@@ -185,3 +188,28 @@ def test_a_fine_slice_is_averaged_not_sampled() -> None:
     noise = np.random.default_rng(9).normal(size=(288, 384)).astype(np.float32)
     seen = placement(prepare((0.9, 0.9)), noise.shape, (0.3, 0.3)).onto_canvas(noise, fill=0.0)
     assert seen[8:-8, 8:-8].std() < 0.35
+
+
+def test_models_that_want_to_see_the_same_prepare_a_slice_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[float] = []
+    real = slices.prepared
+    monkeypatch.setattr(slices, "prepared", lambda *words: made.append(1.0) or real(*words))
+    shown = volume(np.random.default_rng(1).integers(0, 900, (4, 40, 40)).astype(np.int16))
+    one, same, other = (Slicer.of(shown, prepare(size=size)) for size in ((96, 128), (96, 128), (64, 64)))
+    assert one is same
+    assert one is not other
+    np.testing.assert_array_equal(one.tensor(2), same.tensor(2))
+    assert len(made) == 1
+    other.tensor(2)
+    assert len(made) == 2
+    assert Slicer.of(volume(shown.voxels), prepare()) is not one, "another volume"
+
+
+def test_a_volume_that_nobody_reads_any_more_is_let_go() -> None:
+    shown = volume(np.zeros((3, 40, 40), np.int16))
+    slicer = Slicer.of(shown, prepare())
+    slicer.tensor(1)
+    gone = weakref.ref(shown)
+    del shown, slicer
+    gc.collect()
+    assert gone() is None

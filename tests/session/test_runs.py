@@ -351,7 +351,7 @@ def test_the_slice_on_screen_comes_first_then_the_way_one_scrolls(
     order: list[int] = []
     run = sitting.session.runs._runs[MODEL]
     while sitting.deliver():
-        order.extend(index for index in run.results if index not in order)
+        order.extend(index for index in run.shelf.results if index not in order)
     assert order[:13] == list(range(19, 6, -1))
     assert sorted(order) == list(range(SLICES))
 

@@ -179,10 +179,10 @@ class Detection:
         shape, axes = self.slicer.volume.grid.shape, self.slicer.axes
         starts = np.array([(index, *patch.start) for index, patch in drawn])
         first = starts.min(axis=0)
-        end = (starts + [(1, *patch.mask.shape) for _, patch in drawn]).max(axis=0)
+        end = (starts + [(1, *patch.shape) for _, patch in drawn]).max(axis=0)
         pictures = np.zeros(end - first, np.bool_)
         for (slice_at, row, column), (_, patch) in zip(starts - first, drawn, strict=True):
-            rows, columns = patch.mask.shape
+            rows, columns = patch.shape
             pictures[slice_at, row : row + rows, column : column + columns] |= patch.mask
         offset, _ = axes.to_box((*first.tolist(),), (*end.tolist(),), shape)
         return Mask.of(axes.to_voxels(pictures), offset, shape)

@@ -17,6 +17,7 @@ from overread.infer.graphs import Contour, Graph, Look, Merge, Verify
 
 SCHEMA = 1
 TASKS = ("segment", "detect", "classify")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _ANYTHING = (0.0, 1e9)
 
 
@@ -247,6 +248,14 @@ def _refine(table: Mapping[str, Any]) -> Refine:
     return Refine(fields.flag(table, "mirror"), across)
 
 
+def _tolerance(table: Mapping[str, Any]) -> dict[str, float]:
+    """What a self-test may be off by, for each precision that may serve at all."""
+    unknown = [name for name in table if name not in PRECISIONS]
+    if unknown:
+        raise ValueError(f"“tolerance” has no precision {unknown[0]}, but {', '.join(PRECISIONS)}")
+    return {name: fields.number(value, "tolerance") for name, value in table.items()}
+
+
 def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any]:
     """What only one of the tasks has."""
     if task == "detect":
@@ -296,7 +305,7 @@ def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
         prepare=_prepare(table["prepare"], dimensions),
         outputs=tuple(_output(channel, entry) for channel, entry in enumerate(table["outputs"])),
         gate=_gate(table["gate"]),
-        tolerance={str(name): fields.number(value, "tolerance") for name, value in table["tolerance"].items()},
+        tolerance=_tolerance(table["tolerance"]),
         use=fields.text(table, "use"),
         licence={str(name): str(value) for name, value in table["licence"].items()},
         results=dict(table.get("results", {})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,15 +21,17 @@ def require_numbers(answers: Iterable[NDArray[np.float32]], what: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What one output of a model says about one slice, cropped to the pixels that count.
+    """What one output of a model says about one slice, cropped to the pixels that count, and compressed.
 
-    `start` is the row and column of the crop in the slice's picture (rows down, columns across the screen); `mask`
-    the pixels above the threshold, `score` their probability in 255ths.
+    `start` is the row and column of the crop in the slice's picture (rows down, columns across the screen), `shape` its
+    size; `packed` are the bits of the mask in C order and `levels` the probabilities of the pixels in it in 255ths,
+    both deflated.
     """
 
     start: tuple[int, int]
-    mask: NDArray[np.bool_]
-    score: NDArray[np.uint8]
+    shape: tuple[int, int]
+    packed: bytes
+    levels: bytes
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_], probability: NDArray[np.float32]) -> Patch | None:
@@ -37,8 +40,32 @@ class Patch:
         if rows.size == 0:
             return None
         box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        score = np.rint(probability[box] * 255).clip(0, 255).astype(np.uint8)
-        return cls((box[0].start, box[1].start), mask[box].copy(), score)
+        inner = mask[box]
+        levels = np.rint(probability[box][inner] * 255).clip(0, 255).astype(np.uint8)
+        bits = np.packbits(inner, axis=None)
+        shape = (inner.shape[0], inner.shape[1])
+        return cls(
+            (box[0].start, box[1].start), shape, zlib.compress(bits.tobytes(), 1), zlib.compress(levels.tobytes(), 1)
+        )
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The pixels above the threshold, shape `shape`."""
+        rows, columns = self.shape
+        bits = np.unpackbits(np.frombuffer(zlib.decompress(self.packed), np.uint8), count=rows * columns)
+        return bits.view(np.bool_).reshape(self.shape)
+
+    @property
+    def score(self) -> NDArray[np.uint8]:
+        """The probabilities in 255ths, shape `shape`; 0 outside the mask."""
+        whole = np.zeros(self.shape, np.uint8)
+        whole[self.mask] = np.frombuffer(zlib.decompress(self.levels), np.uint8)
+        return whole
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of the memory."""
+        return len(self.packed) + len(self.levels)
 
 
 Edges = tuple[float, float, float, float]
@@ -100,3 +127,11 @@ class SliceResult:
     classes: tuple[SliceClass, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
     backend: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes of the memory, with what Python keeps beside the values."""
+        drawn = (*self.patches, *(box.outline for box in self.boxes))
+        parts = len(self.patches) + len(self.boxes) + len(self.classes) + len(self.heatmaps)
+        values = sum(patch.nbytes for patch in drawn if patch is not None)
+        return 512 + 256 * parts + values + sum(len(heatmap.packed) for heatmap in self.heatmaps)

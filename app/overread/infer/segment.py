@@ -55,7 +55,7 @@ class Segmentation:
             for result in results.values():
                 patch = result.patches[at]
                 if patch is not None:
-                    (row, column), (rows, columns) = patch.start, patch.mask.shape
+                    (row, column), (rows, columns) = patch.start, patch.shape
                     box = slice(row, row + rows), slice(column, column + columns)
                     axes.picture(voxels, result.index)[box] = patch.mask
                     axes.picture(score, result.index)[box] = patch.score

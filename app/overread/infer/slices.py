@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
@@ -16,6 +18,12 @@ from overread.imaging.intensity import Normaliser, normaliser
 from overread.infer.manifest import Prepare
 
 F32 = NDArray[np.float32]
+
+# Slices on the canvas are kept within so many bytes: sixteen of 256 × 256.
+_KEPT_BYTES = 4 << 20
+# The slicers in use, by their volume's identity, which holds as long as they hold the volume.
+_SHARED: WeakValueDictionary[tuple[int, Prepare], Slicer] = WeakValueDictionary()
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,18 @@ class Slicer:
 
     @classmethod
     def of(cls, volume: Volume, prepare: Prepare) -> Slicer:
-        """Measure the volume's grey values and lay its slices on the model's canvas."""
+        """Measure the volume's grey values and lay its slices on the model's canvas.
+
+        Models that want to see the very same get the same slicer, as long as one of them has it.
+        """
+        with _LOCK:  # the second one waits for the measures of the first
+            shared = _SHARED.get((id(volume), prepare))
+            if shared is None:
+                shared = _SHARED[id(volume), prepare] = cls._measured(volume, prepare)
+            return shared
+
+    @classmethod
+    def _measured(cls, volume: Volume, prepare: Prepare) -> Slicer:
         axes = plane_axes(volume.grid, prepare.plane)
         spacing = volume.grid.spacing[axes.down], volume.grid.spacing[axes.across]
         where = placement(prepare, axes.size(volume.grid.shape), spacing)
@@ -150,10 +169,12 @@ class Slicer:
 
     @cached_property
     def _canvas(self) -> Callable[[int], F32]:
-        """A slice on the model's canvas; the last few are kept, since each is its neighbours' neighbour too."""
+        """A slice on the model's canvas; the last few are kept, for the slices beside it and for other models."""
         picture = partial(_picture, self.volume, self.axes, self.floor)
         normalise, where = self.normalise, self.where  # not `self`: a volume is freed with its last reference
-        return lru_cache(maxsize=4 * self.neighbours)(lambda index: prepared(picture(index), normalise, where))
+        rows, columns = where.canvas_size
+        few = max(4 * self.neighbours, _KEPT_BYTES // (rows * columns * (12 if self.volume.colour else 4)))
+        return lru_cache(maxsize=few)(lambda index: prepared(picture(index), normalise, where))
 
     def picture(self, index: int) -> F32:
         """Real values of one slice as it lies on the screen, shape (down, across), or (down, across, 3) in colour."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,12 +17,15 @@ from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.results import Patch, SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
 from overread.session.jobs import Job, Jobs
+from overread.session.kept import Kept, Shelf
 from overread.session.review import proposed, source_of
 from overread.session.state import Image, Phase, Reading
 
 _TIMES = 40
-# Results of so many slices are kept, of stacks that are not on screen any more too.
-_KEPT_SLICES = 20_000
+# Results of slices are kept within so many bytes, of stacks that are not on screen any more too.
+_KEPT_BYTES = 64 << 20
+# A reading that has nothing to say yet.
+_FRESH: Mapping[str, Any] = {"text": "", "notice": "", "done": 0, "total": 0, "times_ms": ()}
 
 
 @dataclass(eq=False)
@@ -33,7 +35,7 @@ class _Run:
     detector: OnnxDetector
     image: Image
     queue: SliceQueue
-    results: dict[int, SliceResult]
+    shelf: Shelf
     engine: ModelRun | None = None
     job: Job | None = None
     delivered: bool = False
@@ -55,7 +57,7 @@ class Runs:
         self._jobs, self._changed, self._propose = jobs, changed, propose
         self._detectors = {detector.id: detector for detector in detectors}
         self._runs: dict[str, _Run] = {}
-        self._kept: OrderedDict[tuple[str, str], dict[int, SliceResult]] = OrderedDict()
+        self._kept = Kept(_KEPT_BYTES)
         self._trying: Job | None = None
         self.readings: dict[str, Reading] = {d.id: Reading(d.id, d.title, d.version, use=d.spec.use) for d in detectors}
 
@@ -74,41 +76,34 @@ class Runs:
                 self._stop(model_id)
                 run = None
             if image is None or model_id not in models_on:
-                self._set(model_id, phase=Phase.OFF, text="", done=0, total=0, times_ms=(), notice="")
+                self._set(model_id, phase=Phase.OFF, **_FRESH)
             elif run is None:
                 self._begin(detector, image, view)
 
     def _begin(self, detector: OnnxDetector, image: Image, view: ViewState) -> None:
         refused = detector.refuse(image.stack)
         if refused:
-            self._set(detector.id, phase=Phase.CLOSED, text=refused, done=0, total=0, times_ms=(), notice="")
+            self._set(detector.id, phase=Phase.CLOSED, **{**_FRESH, "text": refused})
         elif not image.ready.complete:
-            self._set(detector.id, phase=Phase.WAITING, text="", done=0, total=0, times_ms=(), notice="")
+            self._set(detector.id, phase=Phase.WAITING, **_FRESH)
         elif not image.ready.whole:
             text = f"{detector.title} does not read this series: {image.ready.unread}."
-            self._set(detector.id, phase=Phase.CLOSED, text=text, done=0, total=0, times_ms=(), notice="")
+            self._set(detector.id, phase=Phase.CLOSED, **{**_FRESH, "text": text})
         else:
             axes = plane_axes(image.stack.grid, detector.spec.prepare.plane)
             count = image.stack.grid.shape[axes.through]
-            kept = self._keep((image.stack.uid, detector.spec.sha256))
-            queue = SliceQueue(count, frozenset(kept))
+            hashes = tuple(graph.sha256 for graph in detector.spec.graphs)
+            shelf = self._kept.shelf((image.stack.uid, detector.id, hashes))
+            queue = SliceQueue(count, frozenset(shelf.results))
             queue.look_at(view.cursor[axes.through], view.direction)
-            self._runs[detector.id] = _Run(detector, image, queue, kept)
-            self._set(detector.id, phase=Phase.STARTING, text="", done=len(kept), total=count, times_ms=(), notice="")
+            self._runs[detector.id] = _Run(detector, image, queue, shelf)
+            self._set(detector.id, phase=Phase.STARTING, **{**_FRESH, "done": len(shelf.results), "total": count})
             self._work(self._runs[detector.id])
-
-    def _keep(self, key: tuple[str, str]) -> dict[int, SliceResult]:
-        """The results of a model on a stack; the oldest are forgotten when there are too many."""
-        kept = self._kept.pop(key, {})
-        self._kept[key] = kept
-        while len(self._kept) > 1 and sum(len(results) for results in self._kept.values()) > _KEPT_SLICES:
-            self._kept.popitem(last=False)
-        return kept
 
     def _work(self, run: _Run) -> None:
         """Have a worker read until nobody waits for more, and then put together what was found."""
         detector, volume, queue = run.detector, run.image.volume, run.queue
-        engine, known = run.engine, dict(run.results)
+        engine, known = run.engine, dict(run.shelf.results)
 
         def work(job: Job) -> Generator[Any, None, None]:
             current = engine if engine is not None and engine.served.alive else detector.start(volume)
@@ -142,10 +137,10 @@ class Runs:
             self._say_what_serves(run)
             self._try_faster()
         elif isinstance(value, SliceResult):
-            run.results[value.index] = value
+            self._kept.put(run.shelf, value)
             self._say_what_serves(run)
             times = (*self.readings[model_id].times_ms, value.timing.total)[-_TIMES:]
-            self._set(model_id, done=len(run.results), times_ms=times)
+            self._set(model_id, done=len(run.shelf.results), times_ms=times)
         else:
             run.delivered = True
             self._set(model_id, phase=Phase.DONE if value else Phase.NOTHING)
@@ -237,7 +232,7 @@ class Runs:
             for run in self._runs.values()
             if run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane
         ]
-        return bool(runs) and all(index in run.results for run in runs)
+        return bool(runs) and all(index in run.shelf.results for run in runs)
 
     def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
         """What models saw on a slice that have not yet put their findings together."""
@@ -255,7 +250,7 @@ class Runs:
         for model_id, run in self._runs.items():
             shown = self.readings[model_id].phase in (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
             if shown and run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane:
-                result = run.results.get(index)
+                result = run.shelf.results.get(index)
                 if result is not None:
                     yield result
 

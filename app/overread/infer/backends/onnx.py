@@ -151,7 +151,7 @@ class Bound:
             if self._captured:
                 options.add_run_config_entry("gpu_graph_id", number)
             self._session.run_with_iobinding(binding, options)
-            return [output.numpy() for output in binding.get_outputs()]
+            return [np.array(output.numpy()) for output in binding.get_outputs()]  # the next run writes over them
 
     def _made(self, tensor: F32) -> tuple[Any, Any, str]:
         """Bind a shape: a first run, never captured, shows how large the outputs are."""
