@@ -54,7 +54,7 @@ PACKAGES = QT_NEEDS | {
     "libzstd.so.1": ("libzstd1",),
 }
 # command → the package that brings it, for the tests alone
-TEST_TOOLS = {"Xvfb": "xvfb", "xdotool": "xdotool", "dcmdump": "dcmtk", "dciodvfy": "dicom3tools"}
+TEST_TOOLS = {"Xvfb": "xvfb", "xdotool": "xdotool", "dcmdump": "dcmtk", "dciodvfy": "dicom3tools", "openssl": "openssl"}
 FONT_PACKAGE = "fonts-dejavu-core"
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 

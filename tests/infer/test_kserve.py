@@ -18,7 +18,7 @@ from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
 from support import tiny
 from support.models import bright_model
-from support.servers import Model, Recorder, free_port, recording
+from support.servers import Recorder, free_port, model_of, recording
 
 
 @pytest.fixture
@@ -26,19 +26,9 @@ def bright(tmp_path: Path) -> ModelSpec:
     return read(bright_model(tmp_path))
 
 
-def _model(spec: ModelSpec, **parameters: str) -> Model:
-    weights = spec.graph.onnx()
-
-    def answer(tensor: np.ndarray) -> dict[str, np.ndarray]:
-        return tiny.answers(weights, tensor)
-
-    said = {"sha256": spec.sha256, "precision": "fp32", **parameters}
-    return Model({"image": (1, 256, 256)}, {"probability": (1, 256, 256)}, answer, said)
-
-
 @pytest.fixture
 def recorder(bright: ModelSpec) -> Iterator[tuple[str, Recorder]]:
-    with recording({"bright": _model(bright)}) as running:
+    with recording({"bright": model_of(bright)}) as running:
         yield running
 
 

@@ -20,6 +20,9 @@ import numpy as np
 import tritonclient.grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from overread.infer.manifest import ModelSpec
+from support.tiny import answers
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "packaging"))
 
 import triton_local
@@ -124,6 +127,13 @@ class Model:
     datatype: str = "FP32"
 
 
+def model_of(spec: ModelSpec) -> Model:
+    """A model of `support.models` as an honest server has it."""
+    weights, shape = spec.graph.onnx(), (1, 256, 256)
+    parameters = {"sha256": spec.sha256, "precision": "fp32"}
+    return Model({"image": shape}, {"probability": shape}, lambda given: answers(weights, given), parameters)
+
+
 class Recorder(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Speaks KServe v2 and keeps every request with the headers that came with it."""
 
@@ -177,14 +187,13 @@ class Recorder(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @contextmanager
-def recording(models: Mapping[str, Model], credentials: Any = None) -> Iterator[tuple[str, Recorder]]:
-    """A server in this process: HOST:PORT and what it wrote down."""
+def recording(models: Mapping[str, Model], port: int = 0) -> Iterator[tuple[str, Recorder]]:
+    """A server in this process, at a port that is free: HOST:PORT and what it wrote down."""
     recorder = Recorder(models)
     with ThreadPoolExecutor(8) as workers:
         server = grpc.server(workers)
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(recorder, server)
-        place = "127.0.0.1:0"
-        port = server.add_insecure_port(place) if credentials is None else server.add_secure_port(place, credentials)
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
         server.start()
         try:
             yield f"127.0.0.1:{port}", recorder

@@ -12,12 +12,16 @@ from typing import Any
 
 from overread import __version__, paths
 from overread.commands.answers import emit, say
-from overread.commands.engine import models
+from overread.commands.engine import chain, liked, models
 from overread.commands.links import link_answer, link_line, tried
+from overread.domain.errors import UserError
 from overread.infer.backends.chain import Chain
+from overread.infer.backends.far import FarChain
 from overread.infer.backends.judge import fastest
+from overread.infer.backends.kserve import Server, Unanswered
 from overread.infer.backends.onnx import OnnxRuntime
 from overread.infer.backends.openvino import OpenVino
+from overread.infer.backends.remote import Remote
 from overread.infer.detector import OnnxDetector
 from overread.infer.runtime import gpus, installed, trouble
 from overread.session.plugins import load_plugins
@@ -40,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine() -> dict[str, Any]:
     """Everything that decides what serves."""
-    wrong, chain = trouble(), Chain(folder=paths.cache())
+    wrong, served_by = trouble(), chain()
     return {
         "overread": __version__,
         "python": platform.python_version(),
@@ -61,7 +65,8 @@ def examine() -> dict[str, Any]:
             {"name": p.name, "package": p.package, "detectors": [d.id for d in p.detectors], "error": p.error}
             for p in load_plugins()
         ],
-        "models": [_model(detector, chain) for detector in models()],
+        "remote": _remote(liked().remote),
+        "models": [_model(detector, served_by) for detector in models()],
     }
 
 
@@ -72,9 +77,28 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _model(detector: OnnxDetector, chain: Chain) -> dict[str, Any]:
-    verdicts = tried(chain, detector.spec)
-    best = fastest(verdicts)
+def _remote(remote: Remote) -> dict[str, Any]:
+    """The server that the settings name, whether it is asked or not."""
+    server, why = "", ""
+    if remote.url:
+        try:
+            server = Server(remote).about()
+        except (UserError, Unanswered) as error:
+            why = str(error)
+    return {
+        "url": remote.url,
+        "policy": remote.policy,
+        "deadline_ms": remote.deadline_ms,
+        "encrypted": remote.encrypted,
+        "server": server,
+        "why": why,
+    }
+
+
+def _model(detector: OnnxDetector, served_by: Chain | FarChain) -> dict[str, Any]:
+    verdicts = tried(served_by, detector.spec)
+    far = isinstance(served_by, FarChain) and verdicts[0].passed
+    best = verdicts[0] if far else fastest(verdicts)
     return {
         "id": detector.id,
         "version": detector.version,
@@ -94,6 +118,14 @@ def _writable(folder: Path) -> bool:
     return os.access(there, os.W_OK)
 
 
+def _said_of(remote: dict[str, Any]) -> str:
+    if not remote["url"]:
+        return "none; everything runs on this machine"
+    way = f"{remote['url']}, policy {remote['policy']}, {remote['deadline_ms']:g} ms"
+    answers = f"{remote['server']} answers" if remote["server"] else f"⚠ {remote['why']}"
+    return f"{way}{'' if remote['encrypted'] else ', not encrypted'}: {answers}"
+
+
 def _print(answer: dict[str, Any]) -> None:
     engines = ", ".join(f"{name} {number}" for name, number in answer["engines"].items())
     say(
@@ -104,6 +136,7 @@ def _print(answer: dict[str, Any]) -> None:
     if answer["engine_trouble"]:
         say(f"  ⚠ {answer['engine_trouble']}")
     say(f"Display: {answer['display']}")
+    say(f"Server: {_said_of(answer['remote'])}")
     for name, folder in answer["folders"].items():
         say(f"{name.capitalize()}: {folder['path']}{'' if folder['writable'] else '  ⚠ cannot be written'}")
     for plugin in answer["plugins"]:

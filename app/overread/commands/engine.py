@@ -9,6 +9,7 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Reader
 from overread.domain.ports import Detector
 from overread.infer.backends.chain import Chain
+from overread.infer.backends.far import FarChain, chain_of
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
 from overread.session import settings
@@ -25,8 +26,13 @@ def models() -> list[OnnxDetector]:
     found, broken = find_models(paths.model_folders())
     for error in broken:
         _mention(error)
-    chain = Chain(folder=paths.cache())
-    return [OnnxDetector(spec, chain) for spec in found]
+    served_by = chain()
+    return [OnnxDetector(spec, served_by) for spec in found]
+
+
+def chain() -> Chain | FarChain:
+    """What serves models here: this machine, or the server that the settings name."""
+    return chain_of(liked().remote, paths.cache())
 
 
 def detectors() -> list[Detector]:

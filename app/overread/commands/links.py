@@ -6,12 +6,16 @@ from typing import Any
 
 from overread.domain.errors import UserError
 from overread.infer.backends.chain import Chain
+from overread.infer.backends.far import FarChain
 from overread.infer.backends.judge import Verdict
 from overread.infer.manifest import ModelSpec
 
 
-def tried(chain: Chain, spec: ModelSpec) -> list[Verdict]:
-    """Every link tried anew, each by itself."""
+def tried(chain: Chain | FarChain, spec: ModelSpec) -> list[Verdict]:
+    """Every link tried anew, each by itself; that of a server comes first."""
+    if isinstance(chain, FarChain):
+        far = chain.far(spec).look()
+        return [far] if chain.remote.policy == "remote" else [far, *tried(chain.near, spec)]
     try:
         return [chain.judged(spec, candidate)[0] for candidate in chain.candidates]
     except UserError as error:  # without a self-test nothing serves this one

@@ -7,11 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from overread import paths
 from overread.commands.answers import emit, say
-from overread.commands.engine import models
+from overread.commands.engine import chain, models
 from overread.commands.links import link_answer, link_line, tried
-from overread.infer.backends.chain import Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec
 from overread.infer.triton import Plan, export
@@ -126,10 +124,10 @@ def _show(spec: ModelSpec, as_json: bool) -> int:
 
 
 def _check(installed: list[OnnxDetector], as_json: bool) -> int:
-    chain, served = Chain(folder=paths.cache()), True
+    served_by, served = chain(), True
     answer: list[dict[str, Any]] = []
     for detector in installed:
-        verdicts = tried(chain, detector.spec)
+        verdicts = tried(served_by, detector.spec)
         served = served and any(verdict.passed for verdict in verdicts)
         links = [link_answer(verdict) for verdict in verdicts]
         answer.append({"id": detector.id, "version": detector.version, "backends": links})

@@ -15,7 +15,7 @@ from overread.domain.ports import Backend, Cancel, Proposal
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import Chain
-from overread.infer.backends.serving import Served
+from overread.infer.backends.far import FarChain, Serving
 from overread.infer.classify import Classification
 from overread.infer.detect import Detection, Outliner, Verifier
 from overread.infer.gate import refusal
@@ -53,7 +53,7 @@ def _task(spec: ModelSpec, backend: Backend, looks: Mapping[str, Backend], slice
 class ModelRun:
     """One model on one volume. Safe to use from one worker thread; the results are values."""
 
-    def __init__(self, spec: ModelSpec, served: Served, volume: Volume) -> None:
+    def __init__(self, spec: ModelSpec, served: Serving, volume: Volume) -> None:
         """Measures the volume's grey values, so every slice has to be there."""
         self.spec, self.served = spec, served
         self.slicer = Slicer.of(volume, spec.prepare)
@@ -106,11 +106,11 @@ class ModelRun:
 class OnnxDetector:
     """A model folder as a detector like any other."""
 
-    def __init__(self, spec: ModelSpec, chain: Chain) -> None:
+    def __init__(self, spec: ModelSpec, chain: Chain | FarChain) -> None:
         self.spec, self._chain = spec, chain
         self.timings: tuple[Timing, ...] = ()
         self.provenance = ""
-        self.served: Served | None = None
+        self.served: Serving | None = None
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ from overread.domain.finding import Finding
 from overread.domain.geometry import Plane, plane_axes
 from overread.domain.study import Stack
 from overread.domain.view import ViewState
-from overread.infer.backends.serving import Served
+from overread.infer.backends.far import Serving
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.results import Patch, SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
@@ -151,10 +151,10 @@ class Runs:
         if self._runs.get(run.detector.id) is not run or run.engine is None or not run.engine.served.alive:
             return
         served, model_id = run.engine.served, run.detector.id
-        candidate, reading = served.link.verdict.candidate, self.readings[model_id]
+        candidate, reading = served.candidate, self.readings[model_id]
         if (reading.backend, reading.precision) != (candidate.name, candidate.precision):
             self._set(model_id, backend=candidate.name, precision=candidate.precision, times_ms=())
-        self._set(model_id, why=served.why, notice=served.notice)
+        self._set(model_id, why=served.why, notice=served.notice, whither=served.whither)
 
     def _try_faster(self) -> None:
         """Have a worker try what nobody has tried yet, one link at a time: a faster one serves from then on."""
@@ -268,7 +268,7 @@ class Runs:
             self._changed(new)
 
 
-def _tried(served: Served, job: Job) -> Generator[None, None, None]:
+def _tried(served: Serving, job: Job) -> Generator[None, None, None]:
     """Try one link after the other."""
     while served.pending and not job.cancel.cancelled:
         served.judge_next()

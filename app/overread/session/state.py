@@ -50,7 +50,8 @@ class Phase(Enum):
 class Reading:
     """A model at work on the stack on screen. `text` is the sentence to show where there is something to say.
 
-    `notice` is one more, on what runs the model: what failed and what goes on in its place.
+    `notice` is one more, on what runs the model: what failed and what goes on in its place; `whither` is where the
+    images go, "" while they stay on this machine.
     """
 
     model_id: str
@@ -64,6 +65,7 @@ class Reading:
     precision: str = ""
     why: str = ""
     notice: str = ""
+    whither: str = ""
     use: str = ""
     times_ms: tuple[float, ...] = ()
 

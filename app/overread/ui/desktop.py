@@ -12,10 +12,11 @@ from PySide6.QtWidgets import QApplication
 
 from overread import paths
 from overread.domain.errors import UserError
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.far import chain_of
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import find_models
 from overread.infer.runtime import trouble
+from overread.session import settings
 from overread.session.plugins import load_plugins
 from overread.session.session import Session
 from overread.ui import errors, style
@@ -62,7 +63,8 @@ def build_window(program: QApplication) -> MainWindow:
     errors.start_log()
     specs, broken = find_models(paths.model_folders())
     plugins = load_plugins()
-    chain = Chain(folder=paths.cache())
+    # What is wrong with the settings, the session says.
+    chain = chain_of(settings.load(paths.config() / "settings.toml", lambda error: None).remote, paths.cache())
     session = Session(
         MainThread(program),
         ThreadPoolExecutor(_WORKERS, thread_name_prefix="overread"),

@@ -116,7 +116,7 @@ class Judge:
         test = self._test
         try:
             backends = self._started(candidate)
-            verdict = self._tested(test, candidate, backends, beside)
+            verdict = tested(self._spec, test, candidate, backends, beside)
         except Exception as error:  # noqa: BLE001  a provider may fail with anything; the next link then serves
             return Verdict(candidate, False, said(error), fix=self._engines[candidate.engine].remedy(candidate)), ()
         self._keep(verdict)
@@ -130,23 +130,6 @@ class Judge:
         folder = self._book.compiled(self._key(candidate)) if self._book is not None else None
         engine = self._engines[candidate.engine]
         return tuple(engine.start(graph, candidate, folder) for graph in self._spec.graphs)
-
-    def _tested(
-        self, test: SelfTest, candidate: Candidate, backends: Sequence[Backend], beside: Link | None
-    ) -> Verdict:
-        tolerance, error = self._spec.tolerance[candidate.precision], 0.0
-        for probe, backend in zip(test.probes, backends, strict=True):
-            outputs = backend.run(probe.input, Cancel())
-            error = float(np.maximum(error, probe.error(outputs, tolerance)))  # not a number where one of them is
-        if not error <= tolerance:
-            missed = f"self-test missed: off by {error:.2g}, {tolerance:g} allowed"
-            return Verdict(candidate, False, missed, error, fix=_fix(candidate))
-        verdict = Verdict(candidate, True, "", error)
-        if beside is None or beside.verdict.milliseconds is None:
-            (took,) = _milliseconds(test, [backends])
-            return replace(verdict, milliseconds=took)
-        other, took = _milliseconds(test, [beside.backends, backends])
-        return replace(verdict, milliseconds=beside.verdict.milliseconds * took / other)
 
     def _keep(self, verdict: Verdict) -> None:
         """Keep what a self-test gave. What an engine raised is not kept: memory may be free the next time."""
@@ -178,6 +161,25 @@ class Judge:
             raise UserError(
                 f"The self-test of {self._spec.id} cannot be read.", "Install the model again: nothing runs unverified."
             ) from error
+
+
+def tested(
+    spec: ModelSpec, test: SelfTest, candidate: Candidate, backends: Sequence[Backend], beside: Link | None
+) -> Verdict:
+    """Run the self-test on what runs each of the model's networks. KeyError where it gives no tolerance."""
+    tolerance, error = spec.tolerance[candidate.precision], 0.0
+    for probe, backend in zip(test.probes, backends, strict=True):
+        outputs = backend.run(probe.input, Cancel())
+        error = float(np.maximum(error, probe.error(outputs, tolerance)))  # not a number where one of them is
+    if not error <= tolerance:
+        missed = f"self-test missed: off by {error:.2g}, {tolerance:g} allowed"
+        return Verdict(candidate, False, missed, error, fix=_fix(candidate))
+    verdict = Verdict(candidate, True, "", error)
+    if beside is None or beside.verdict.milliseconds is None:
+        (took,) = _milliseconds(test, [backends])
+        return replace(verdict, milliseconds=took)
+    other, took = _milliseconds(test, [beside.backends, backends])
+    return replace(verdict, milliseconds=beside.verdict.milliseconds * took / other)
 
 
 def faster(one: Verdict, other: Verdict) -> bool:

@@ -47,6 +47,16 @@ class Served:
         return self._link
 
     @property
+    def candidate(self) -> Candidate:
+        """What serves now. UserError where all have failed."""
+        return self.link.verdict.candidate
+
+    @property
+    def whither(self) -> str:
+        """Where the reader's images go: nowhere."""
+        return ""
+
+    @property
     def backend(self) -> Relay:
         """The model's network, run by whichever link serves. Each call gives a new one; it tells what ran last."""
         return Relay(self, 0)
