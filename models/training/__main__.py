@@ -23,7 +23,7 @@ from overread.domain.errors import UserError
 MODELS = Path(__file__).resolve().parents[1]
 MAKE = ("train", "export", "evaluate")
 STEPS = {
-    "make": "train, export and evaluate",
+    "make": "train, export and evaluate, the parts that the recipe names too",
     **dict.fromkeys(MAKE, "this step alone"),
     "optimise": "prune and quantise; ships what is faster and as good",
 }
@@ -74,13 +74,20 @@ def main() -> int:
     work = task.create(chosen, arguments.data, arguments.fold)
     folder = arguments.out or MODELS / chosen.name
     steps = MAKE if arguments.step == "make" else (arguments.step,)
-    if "train" in steps:
-        best = train(chosen, work, places.folder, resume=arguments.resume, threads=arguments.threads)
-        say(f"best validation score {best:.4f}")
-    if "export" in steps:
-        work.export(places.best, folder)
-        (folder / report.VARIANTS).unlink(missing_ok=True)  # they were made of other weights
-        say(f"{folder} written")
+    every = [(chosen, work, places)]
+    if arguments.step == "make":
+        for name in chosen.parts:
+            part = recipe.read(arguments.recipe.parent / name)
+            beside = Places.of(part, arguments.fold, runs=places.folder.parent)
+            every.append((part, task.create(part, arguments.data, arguments.fold), beside))
+    for one, its_work, its_places in every:
+        if "train" in steps:
+            best = train(one, its_work, its_places.folder, resume=arguments.resume, threads=arguments.threads)
+            say(f"best validation score {best:.4f}")
+        if "export" in steps:
+            its_work.export(its_places.best, folder)
+            (folder / report.VARIANTS).unlink(missing_ok=True)  # they were made of other weights
+            say(f"{folder} written")
     if "evaluate" in steps:
         work.report(folder)
         if places.log.exists():

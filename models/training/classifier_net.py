@@ -1,8 +1,8 @@
 """A small residual net that tells what an image shows, and where it saw it.
 
-Residual blocks of two 3×3 convolutions (He et al., CVPR 2016), 1/16 of the resolution at the end, then a global average
-and a linear layer. The linear layer stands before the average, as a 1×1 convolution: both are linear, the answer is the
-same, and what the convolution gives is the class activation map (Zhou et al., CVPR 2016).
+Residual blocks of two 3×3 convolutions (He et al., CVPR 2016), each level at half the resolution of the one before,
+then a global average and a linear layer. The linear layer stands before the average, as a 1×1 convolution: both are
+linear, the answer is the same, and what the convolution gives is the class activation map (Zhou et al., CVPR 2016).
 
 With features f_k of h × w pixels, weights w_ck and offsets b_c the answer is
 
@@ -52,9 +52,9 @@ class Block(nn.Module):
 class Classifier(nn.Module):
     """Input (n, channels, rows, columns), both sides multiples of ``multiple``; output (n, classes), logits.
 
-    ``dims`` and ``depths`` say how wide each level is and how many blocks it has; the first level works at a quarter of
-    the resolution, each further one at half of that before. ``dropout`` is the share of features left out while
-    training. ValueError where dims and depths differ in length.
+    ``dims`` and ``depths`` say how wide each level is and how many blocks it has; the first level works at 1/``stride``
+    of the resolution (2 or 4), each further one at half of that before. ``dropout`` is the share of features left out
+    while training. ValueError where dims and depths differ in length, or for another stride.
     """
 
     def __init__(
@@ -65,13 +65,17 @@ class Classifier(nn.Module):
         channels: int = 1,
         classes: int = 1,
         stem: int = 16,
+        stride: int = 4,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if len(dims) != len(depths) or not dims:
             raise ValueError("dims and depths need one entry for each level")
-        self.multiple = 2 ** (len(dims) + 1)
-        layers: list[nn.Module] = [*_conv(channels, stem, 5, 2), nn.ReLU(), *_conv(stem, dims[0], 3, 2), nn.ReLU()]
+        if stride not in (2, 4):
+            raise ValueError(f"the stride is 2 or 4, not {stride}")
+        self.multiple = stride * 2 ** (len(dims) - 1)
+        layers: list[nn.Module] = [*_conv(channels, stem, 5, 2), nn.ReLU()]
+        layers += [*_conv(stem, dims[0], 3, stride // 2), nn.ReLU()]
         layers += [Block(dims[0]) for _ in range(depths[0])]
         for (before, width), depth in zip(pairwise(dims), depths[1:], strict=True):
             layers += [*_conv(before, width, 3, 2), nn.ReLU(), *(Block(width) for _ in range(depth))]

@@ -23,7 +23,7 @@ from overread.dicom.scan import scanned
 from overread.domain.ports import Backend, Cancel
 from overread.domain.volume import Volume
 from overread.infer.backends.serving import Served
-from overread.infer.detect import Outliner
+from overread.infer.detect import Outliner, Verifier, pooled
 from overread.infer.detector import ModelRun
 from overread.infer.manifest import ModelSpec
 from overread.infer.scheduler import SliceQueue
@@ -86,12 +86,47 @@ def patch_tiles(images: U8) -> F32:
     return np.asarray(np.pad(images, ((0, 0), edges, edges), mode="reflect") / np.float32(255), np.float32)
 
 
-def patch_scores(backend: Backend, images: U8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The score of the surest mark anywhere on each patch (n, 50, 50), and in its middle; 0 where there is none."""
-    found = marks_on(backend, patch_tiles(images))
+def verifier_of(spec: ModelSpec, served: Served) -> Verifier | None:
+    """What looks at boxes again on pictures of the assumed pixel size; None where the model has no such graph."""
+    if spec.verify is None:
+        return None
+    return Verifier(spec.verify, served.looks["verify"], (ASSUMED_MM, ASSUMED_MM))
+
+
+def judged(verifier: Verifier, picture: F32, marks: F32) -> F32:
+    """Marks (m, 5) on a windowed picture (rows, columns) scored as the engine does it; those below the floor are gone.
+
+    What a crop needs from beyond the picture is mirrored, as it was in training: a whole slice has it.
+    """
+    marks = marks[marks[:, 4] >= verifier.verify.floor].copy()
+    if len(marks):
+        edge = max(verifier.verify.size) // 2
+        wider = np.pad(picture, edge, mode="reflect")
+        boxes = [(a + edge, b + edge, c + edge, d + edge) for a, b, c, d in marks[:, :4].tolist()]
+        answers = verifier(wider, boxes, 0.0, Cancel())
+        marks[:, 4] = [pooled(float(score), chance) for score, chance in zip(marks[:, 4], answers, strict=True)]
+    return marks
+
+
+def found_on(spec: ModelSpec, served: Served, tiles: F32) -> list[F32]:
+    """Marks (m, 5) on each of the square tiles (n, side, side), as `marks_on` gives them, scored as the engine does."""
+    found, verifier = marks_on(served.backend, tiles), verifier_of(spec, served)
+    if verifier is None:
+        return found
+    return [judged(verifier, tile, marks) for tile, marks in zip(tiles, found, strict=True)]
+
+
+def patch_scores(spec: ModelSpec, served: Served, images: U8) -> NDArray[np.float64]:
+    """The score of the surest mark in the middle of each patch (n, 50, 50); 0 where there is none."""
+    found = found_on(spec, served, patch_tiles(images))
     away = [np.abs((marks[:, :2] + marks[:, 2:4]) / 2 - _TILE / 2).max(axis=1) for marks in found]
-    middle = [marks[far <= MIDDLE, 4].max(initial=0.0) for marks, far in zip(found, away, strict=True)]
-    return np.array([marks[:, 4].max(initial=0.0) for marks in found]), np.array(middle)
+    return np.array([marks[far <= MIDDLE, 4].max(initial=0.0) for marks, far in zip(found, away, strict=True)])
+
+
+def middle_chances(verifier: Verifier, images: U8) -> NDArray[np.float64]:
+    """What the second look alone says of the middle of each patch (n, 50, 50)."""
+    box = (_TILE / 2 - 0.5,) * 2 + (_TILE / 2 + 0.5,) * 2
+    return np.array([verifier(tile, [box], 0.0, Cancel())[0] for tile in patch_tiles(images)])
 
 
 def scan_of(marks: F32, truth: Sequence[PixelBox]) -> Scan:
@@ -102,9 +137,9 @@ def scan_of(marks: F32, truth: Sequence[PixelBox]) -> Scan:
     return Scan(marks[:, 4].astype(np.float64), within_radius((marks[:, :2] + marks[:, 2:4]) / 2, centres, radii))
 
 
-def crop_scans(backend: Backend, crops: Crops) -> tuple[list[Scan], list[F32]]:
+def crop_scans(spec: ModelSpec, served: Served, crops: Crops) -> tuple[list[Scan], list[F32]]:
     """Every crop, windowed as well as can be guessed, as a scan of its own; with the marks themselves."""
-    found = marks_on(backend, np.stack([windowed(image) for image in crops.images]))
+    found = found_on(spec, served, np.stack([windowed(image) for image in crops.images]))
     boxes = [box_of(readers >= READERS) for readers in crops.readers]
     return [scan_of(marks, [box]) for marks, box in zip(found, boxes, strict=True)], found
 
@@ -199,7 +234,7 @@ def placed_scans(
     Run through the engine without outlines, down to low scores.
     """
     (output,) = spec.outputs
-    alone = replace(spec, outputs=(replace(output, threshold=_LEAST_SCORE),), contour=None)
+    bare = replace(spec, outputs=(replace(output, threshold=_LEAST_SCORE),), contour=None)
     volume, rng = chest(data), np.random.default_rng(seed)
     chosen = in_lung(crops)
     chosen = chosen.picked([int(at) for at in rng.permutation(len(chosen.names))])
@@ -209,7 +244,7 @@ def placed_scans(
     for start in range(0, min(rounds * slices, len(chosen.names)), slices):
         some = chosen.picked(list(range(start, min(start + slices, len(chosen.names)))))
         with_nodules, boxes = placed(volume, some, rng)
-        run = ModelRun(alone, served, with_nodules)
+        run = ModelRun(bare, served, with_nodules)
         for result in run.slices(SliceQueue(run.count)):
             if result.index >= len(boxes):
                 continue

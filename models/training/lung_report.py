@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import tomlkit
 from numpy.typing import NDArray
 
-from models.training import card, lung_card
+from models.training import card, lung_card, recipe
 from models.training.classification import roc_auc
 from models.training.detection import Scan, froc, matched
 from models.training.export import write_manifest
@@ -19,13 +20,14 @@ from models.training.lung_evaluate import (
     Outline,
     chest,
     crop_scans,
+    middle_chances,
     outlines,
     patch_scores,
     placed_scans,
+    verifier_of,
 )
 from models.training.measures import interval, interval_by_patient
 from models.training.nodules import READERS, U8, Crops, box_of, read_crops, read_patches
-from models.training.recipe import Recipe
 from models.training.report import FIGURES, froc_plot, roc_plot
 from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.backends.serving import Served
@@ -33,24 +35,28 @@ from overread.infer.detect import Outliner
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec, read
 
+RECIPE = Path(__file__).parent / "lung_nodule.toml"
 PATCHES = "luna-patches.zip"
 # Longer side of a nodule's box, pixels: what the groups are called, and where the next one begins.
 GROUPS = (("up to 6 pixels", 7), ("7 to 12 pixels", 13), ("13 pixels and more", 1000))
 ROUNDS = 8
 
 
-def write(folder: Path, recipe: Recipe, data: Path, fold: int) -> None:
-    """Measure the folder, with its outlines where it has them; write model.toml's results, figures and CARD.md."""
-    spec = read(folder)
+def write(folder: Path, data: Path, fold: int) -> None:
+    """Measure the folder with all its graphs; write model.toml's results, figures and CARD.md.
+
+    Whichever graph was exported last, the recipe of the whole says what the card does.
+    """
+    spec, whole = read(folder), recipe.read(RECIPE)
     served = Chain((REFERENCE,)).serve(spec)
-    crops = read_crops(data / "train" / recipe.bundle)
-    parts = crops.parts(recipe.folds, recipe.seed, fold)
-    measured = measure(spec, served, data, crops.of(parts.test), recipe.seed, folder / FIGURES)
+    crops = read_crops(data / "train" / whole.bundle)
+    parts = crops.parts(whole.folds, whole.seed, fold)
+    measured = measure(spec, served, data, crops.of(parts.test), whole.seed, folder / FIGURES)
     table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
     table["results"] = {**dict(spec.results), "headline": headline(measured), **measured}
     write_manifest(folder, table)
     counts = {name: len(getattr(parts, name)) for name in ("train", "validation", "test")}
-    card.write(folder, lung_card.text(table, counts))
+    card.write(folder, lung_card.text(table, counts, whole.remark))
 
 
 def measure(
@@ -60,24 +66,12 @@ def measure(
     held = held.picked([int(at) for at in held.agreed])
     patches = read_patches(data / "train" / PATCHES).parts(seed)["test"]
     threshold = spec.outputs[0].threshold
-    anywhere, scores = patch_scores(served.backend, patches.images)
-    scans, marks = crop_scans(served.backend, held)
+    scores = {"as shipped": patch_scores(spec, served, patches.images)}
+    scans, marks = crop_scans(spec, served, held)
     sides = [_side(readers) for readers in held.readers]
     placed, placed_sides = placed_scans(spec, served, data, held, ROUNDS, seed)
-    roc_plot({"middle of patches": (scores, patches.nodule)}, figures / "roc.png")
-    froc_plot(froc(placed), figures / "froc.png")
-    low, high = interval_by_patient(lambda at: _auc(scores[at], patches.nodule[at]), range(len(scores)))
     measured: dict[str, dict[str, Any]] = {
-        "patches": {
-            "nodules": int(patches.nodule.sum()),
-            "others": int((~patches.nodule).sum()),
-            "auc": _short(roc_auc(scores, patches.nodule)),
-            "auc_low": _short(low),
-            "auc_high": _short(high),
-            "auc_anywhere": _short(roc_auc(anywhere, patches.nodule)),
-            "sensitivity": _short((scores >= threshold)[patches.nodule].mean()),
-            "specificity": _short((scores < threshold)[~patches.nodule].mean()),
-        },
+        "patches": on_patches(scores["as shipped"], patches.nodule, threshold),
         "crops": {
             "patients": len(set(held.patients)),
             **operating(scans, sides, threshold, held.patients),
@@ -85,6 +79,21 @@ def measure(
         "placed": operating(placed, placed_sides, threshold, range(len(placed))),
         "chest_ct": unlabelled(spec, data),
     }
+    if (verifier := verifier_of(spec, served)) is not None:
+        alone = detector_alone(spec)
+        scores["second look alone"] = middle_chances(verifier, patches.images)
+        scores["detector alone"] = patch_scores(alone, served, patches.images)
+        measured["second_look"] = {"auc": _short(roc_auc(scores["second look alone"], patches.nodule))}
+        without, _ = placed_scans(alone, served, data, held, ROUNDS, seed)
+        level = alone.outputs[0].threshold
+        measured["detector"] = {
+            "patches": on_patches(scores["detector alone"], patches.nodule, level),
+            "crops": operating(crop_scans(alone, served, held)[0], sides, level, held.patients),
+            "placed": operating(without, placed_sides, level, range(len(without))),
+            "chest_ct": unlabelled(alone, data),
+        }
+    roc_plot({name: (some, patches.nodule) for name, some in scores.items()}, figures / "roc.png")
+    froc_plot(froc(placed), figures / "froc.png")
     if spec.contour is not None:
         outliner = Outliner(spec.contour, served.looks["contour"], (ASSUMED_MM, ASSUMED_MM))
         measured["outlines"] = overlap(outlines(outliner, held))
@@ -92,6 +101,27 @@ def measure(
         if in_marks := outlines(outliner, held, above):
             measured["outlines_of_marks"] = overlap(in_marks)
     return measured
+
+
+def detector_alone(spec: ModelSpec) -> ModelSpec:
+    """The model without its second look, at the threshold that was chosen for the detector alone."""
+    (output,) = spec.outputs
+    level = float(spec.results["threshold_detector"])
+    return replace(spec, verify=None, outputs=(replace(output, threshold=level),))
+
+
+def on_patches(scores: NDArray[np.float64], nodule: NDArray[np.bool_], threshold: float) -> dict[str, Any]:
+    """AUC with its interval over patches, and sensitivity and specificity at the threshold."""
+    low, high = interval_by_patient(lambda at: _auc(scores[at], nodule[at]), range(len(scores)))
+    return {
+        "nodules": int(nodule.sum()),
+        "others": int((~nodule).sum()),
+        "auc": _short(roc_auc(scores, nodule)),
+        "auc_low": _short(low),
+        "auc_high": _short(high),
+        "sensitivity": _short((scores >= threshold)[nodule].mean()),
+        "specificity": _short((scores < threshold)[~nodule].mean()),
+    }
 
 
 def operating(scans: Sequence[Scan], sides: Sequence[int], threshold: float, whose: Sequence[Any]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class Recipe:
     `task` names a module of `models.training.tasks`; `network` are the words for the net, `data` for the batches, both
     read by the task. With `patience` above 0 a phase ends after so many validations without a better score.
     `compare` are the words of `data` that are others where another net is trained, to be compared with the recipe's.
-    `remark` is what who reads the card has to know of how the weights came about.
+    `remark` is what who reads the card has to know of how the weights came about. `run` names the folder of its runs.
+    `parts` are the recipes, files beside this one, of graphs that are added to the same model folder.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Recipe:
     manifest: Mapping[str, Any]
     compare: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
+    run: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -112,6 +115,8 @@ def of(table: Mapping[str, Any]) -> Recipe:
         manifest=manifest,
         compare=table.get("compare", {}),
         remark=str(table.get("remark", "")),
+        run=str(table.get("run", manifest["id"])),
+        parts=tuple(str(name) for name in table.get("parts", ())),
     )
 
 

@@ -32,8 +32,8 @@ class Places:
 
     @classmethod
     def of(cls, recipe: Recipe, fold: int, network: str = "", runs: Path = Path("runs")) -> Places:
-        """Where a run goes if nothing is said: ID-FOLD, or ID-NETWORK-FOLD for another net than the recipe's."""
-        return cls(runs / "-".join(part for part in (recipe.name, network, str(fold)) if part))
+        """Where a run goes if nothing is said: RUN-FOLD, or RUN-NETWORK-FOLD for another net than the recipe's."""
+        return cls(runs / "-".join(part for part in (recipe.run, network, str(fold)) if part))
 
     @property
     def checkpoint(self) -> Path:

@@ -19,7 +19,7 @@ from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import REFERENCE, Chain
-from overread.infer.detect import linked
+from overread.infer.detect import linked, pooled
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.graphs import Merge
 from overread.infer.manifest import read
@@ -258,19 +258,24 @@ class TestBoxes:
             )
 
     def test_a_second_network_judges_the_boxes_anew(self, folder: Path, chest: Volume) -> None:
-        """The score is the mean grey in the middle of the box, 0.97 of a hill's height; 0.94 of it is the detector's.
+        """The chance is the mean grey in the middle of the box, 0.97 of a hill's height; the detector's score is 0.94.
 
-        On the slices beside its middle a hill has 0.9 of its height.
+        On the slices beside its middle a hill has 0.9 of its height. The score is the geometric mean of both odds.
         """
+        detected = {p.box: p.score for p in read_all(detector(peaks_model(folder, "once")), chest)[1]}
         made = detector(peaks_model(folder, "twice", contour=True, verify=0.5, threshold=0.85))
         results, proposals = read_all(made, chest)
         assert [k for k, result in results.items() if result.boxes] == [2, 3, 4, 8]
         assert [p.box for p in proposals] == [EXPECTED[0], (8, *EXPECTED[1][1:3], 9, *EXPECTED[1][4:])]
         steps = np.array([-1.125, -0.375, 0.375, 1.125])
-        for proposal, (at, row, column, _) in zip(proposals, HILLS[:2], strict=True):
+        for proposal, (at, row, column, height) in zip(proposals, HILLS[:2], strict=True):
             j, i = np.meshgrid(row + steps, column + steps, indexing="ij")
             grey = ndimage.map_coordinates(chest.voxels[at].astype(float), [j, i], order=1) / 1000
-            assert proposal.score == pytest.approx(grey.mean(), abs=1e-3)  # OpenCV rounds places to 1/32 pixel
+            score = detected[EXPECTED[HILLS.index((at, row, column, height))]]
+            assert score is not None
+            assert proposal.score is not None
+            odds = np.sqrt(grey.mean() / (1 - grey.mean()) * score / (1 - score))
+            assert proposal.score == pytest.approx(odds / (1 + odds), abs=1e-3)  # OpenCV rounds places to 1/32 pixel
         assert results[8].boxes[0].outline is not None
 
     def test_what_the_detector_doubts_is_not_looked_at_again(self, folder: Path, chest: Volume) -> None:
@@ -330,6 +335,15 @@ class TestBoxes:
     def test_an_empty_image_shows_nothing(self, folder: Path) -> None:
         empty = volume(np.zeros((2, 96, 96), np.int16), box_grid((2, 96, 96), (2.0, 1.0, 1.0)))
         assert read_all(detector(peaks_model(folder, "empty", contour=True, verify=0.5)), empty)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [(0.5, 0.5, 0.5), (0.9, 0.1, 0.5), (0.8, 0.5, 2 / 3), (1.0, 0.5, 0.999), (0.0, 0.9, 0.003)],
+)
+def test_two_chances_are_one(one: float, other: float, both: float) -> None:
+    assert pooled(one, other) == pytest.approx(pooled(other, one))
+    assert pooled(one, other) == pytest.approx(both, abs=1e-3)
 
 
 def _boxes(*edges: tuple[int, float, float, float, float]) -> Sequence[tuple[int, SliceBox]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +16,19 @@ import numpy as np
 import pytest
 import torch
 
-from models.training import lung_evaluate, lung_report, nodules, recipe, task, train
+from models.training import lung_evaluate, lung_folder, lung_report, nodules, places, recipe, task, train
+from models.training.detection import Scan
 from models.training.evaluate import spaced, volume_of
 from models.training.tasks import lung_contour, lung_nodule
 from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import Chain
-from overread.infer.detect import Outliner
+from overread.infer.detect import Outliner, pooled
 from overread.infer.manifest import read
 from overread.infer.slices import centred
 
 TRAINING = Path(__file__).resolve().parents[2] / "models" / "training"
-DETECTOR, CONTOUR = (recipe.read(TRAINING / f"lung_{name}.toml") for name in ("nodule", "contour"))
+DETECTOR, CONTOUR, VERIFY = (recipe.read(TRAINING / f"lung_{name}.toml") for name in ("nodule", "contour", "verify"))
 TINY = {"dims": (4,) * 5, "depths": (1,) * 5, "kernels": (3,) * 5}
 ONCE = (recipe.Phase(1, 4e-3, {"strength": 1.0, "edges": 0.3}),)
 
@@ -34,14 +36,21 @@ ONCE = (recipe.Phase(1, 4e-3, {"strength": 1.0, "edges": 0.3}),)
 def detector(**changes: Any) -> recipe.Recipe:
     """The shipped recipe, made small enough to run in seconds."""
     network = {"name": "detector", **TINY, "stride": 2, "width": 4}
-    # after one epoch no threshold makes few false marks
-    data = {**DETECTOR.data, "false_marks": 100.0}
+    data = {**DETECTOR.data, "false_marks": 0.5}
     return replace(DETECTOR, **{"network": network, "data": data, "batch": 4, "phases": ONCE, **changes})
 
 
 def contour(**changes: Any) -> recipe.Recipe:
     """The same for the outlines."""
     return replace(CONTOUR, **{"network": {"name": "cmunext-s", **TINY}, "batch": 4, "phases": ONCE, **changes})
+
+
+def verify(**changes: Any) -> recipe.Recipe:
+    """The same for the second look."""
+    network = {"name": "classifier", "dims": [4, 4], "depths": [1, 1], "stride": 2, "stem": 4}
+    phases = (recipe.Phase(1, 4e-3, {"strength": 1.0, "elsewhere": 12}),)
+    data = {**VERIFY.data, "places": 20}
+    return replace(VERIFY, **{"network": network, "data": data, "batch": 4, "phases": phases, **changes})
 
 
 def lung(rng: np.random.Generator) -> nodules.U8:
@@ -92,14 +101,22 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def two_scans(*_: object) -> tuple[list[Scan], list[nodules.F32]]:
+    """What a detector says that has learnt something: a nodule on each crop, and a false mark."""
+    pairs = ((0.9, 0.6), (0.5, 0.3))
+    return [Scan(np.array(scores), np.array([[True], [False]])) for scores in pairs], []
+
+
 @pytest.fixture(scope="module")
 def shipped(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model folder, of both graphs trained for one epoch."""
+    """The model folder, of all graphs trained for one epoch."""
     folder, runs = tmp_path_factory.mktemp("models") / "lung-nodule", tmp_path_factory.mktemp("runs")
-    for words in (detector(), contour()):
-        work = task.create(words, bundles)
-        train.train(words, work, runs / words.task, resume=False, threads=1)
-        work.export(runs / words.task / "best.pt", folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lung_folder, "crop_scans", two_scans)
+        for words in (detector(), contour(), verify()):
+            work = task.create(words, bundles)
+            train.train(words, work, runs / words.task, resume=False, threads=1)
+            work.export(runs / words.task / "best.pt", folder)
     return folder
 
 
@@ -110,11 +127,13 @@ def chest() -> Volume:
 
 
 def test_the_shipped_nets_keep_their_promises() -> None:
-    nets = [task.create(words, Path()).network() for words in (DETECTOR, CONTOUR)]
+    nets = [task.create(words, Path()).network() for words in (DETECTOR, CONTOUR, VERIFY)]
     assert sum(p.numel() for net in nets for p in net.parameters()) <= 3_000_000
+    assert sum(p.numel() for p in nets[2].parameters()) <= 800_000
     with torch.inference_mode():
         assert nets[0].eval()(torch.zeros(1, 1, 128, 128)).shape == (1, 5, 32, 32)
         assert nets[1].eval()(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 64, 64)
+        assert nets[2].eval()(torch.zeros(2, 1, 48, 48)).shape == (2, 1)
 
 
 def test_lung_and_tissue_land_where_they_belong_whatever_the_stretch() -> None:
@@ -218,12 +237,94 @@ def test_a_crop_is_stretched_from_its_darkest_to_its_brightest_pixel() -> None:
     assert not lung_contour.stretched(np.full((2, 2), 7.0, np.float32)).any()
 
 
-def test_the_folder_passes_its_self_test_and_holds_both_graphs(shipped: Path) -> None:
+def test_the_second_look_learns_nodules_and_what_else_is_bright(bundles: Path) -> None:
+    work = task.create(verify(), bundles)
+    first, again = (list(work.batches(0)) for _ in range(2))
+    assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
+    images, truth = (torch.cat(parts) for parts in zip(*first, strict=True))
+    assert images.shape[1:] == (1, 48, 48)
+    assert 0 <= float(images.min()) < float(images.max()) <= 1
+    # 11 patches thrice and 15 crops have a nodule, 11 patches have none, and places: 20 or as many as there are, and 12
+    assert 40 / 91 < float(truth.mean()) < 48 / 71
+    bright, other = (float(images[truth[:, 0] == kind, 0, 22:26, 22:26].mean()) for kind in (1, 0))
+    assert bright > other
+
+
+def test_bright_places_and_walls_are_away_from_what_a_reader_has_marked() -> None:
+    image, readers = lung(np.random.default_rng(1)), np.zeros((128, 128), np.uint8)
+    for row, column in ((40, 60), (64, 64), (90, 100), (64, 120)):
+        cv2.circle(image, (column, row), 3, 140, cv2.FILLED)
+    readers[60:69, 60:69] = 1
+    found = {(int(row), int(column)) for row, column in places.bright_places(nodules.windowed(image), readers)}
+    assert {(40, 60), (90, 100)} <= found
+    assert all(np.hypot(row - 64, column - 64) > 8 for row, column in found)
+    assert all(16 <= min(place) <= max(place) < 112 for place in found)
+    assert set(places.wall_edge(nodules.windowed(image), readers)[:, 1].tolist()) == {29}
+
+
+def test_outside_of_the_lung_nothing_is_a_nodule() -> None:
+    image, readers = lung(np.random.default_rng(1)), np.zeros((128, 128), np.uint8)
+    cv2.circle(image, (70, 64), 5, 150, cv2.FILLED)
+    cv2.circle(readers, (70, 64), 5, 4, cv2.FILLED)
+    crops = nodules.Crops(image[None], readers[None], ("P",), ("P_0",))
+    inside = [place for place in places.of_crops(crops) if place.nodule]
+    assert [(place.centre, place.inside) for place in inside] == [((64.0, 70.0), "lung")]
+    others = places.elsewhere(inside, crops, 3)
+    assert [place.inside for place in others] == ["fat", "lung", "lung", "air", "air"]
+    assert not any(place.nodule for place in others)
+    rng = np.random.default_rng(0)
+    fat = places.changed(others[0], 48, rng, 0.0) * 1400 - 1000
+    assert np.all((fat[24, 4:16] > -140) & (fat[24, 4:16] < -60) | (fat[24, 4:16] > -20))
+    assert fat[24, 24] == pytest.approx(nodules.TISSUE_HU[0], abs=160)
+    assert places.seen(inside[0], 48)[0, 40] * 1400 - 1000 < -700
+    air = [places.changed(others[-1], 48, rng, 0.0) for _ in range(10)]
+    assert all((crop == 0).mean() > 0.2 for crop in air)
+
+
+def test_marks_are_scored_by_both_and_those_below_the_floor_are_gone(shipped: Path) -> None:
+    spec = read(shipped)
+    verifier = lung_evaluate.verifier_of(spec, Chain().serve(spec))
+    assert verifier is not None
+    tile = lung_evaluate.picture()[0, 0, 180:308, 120:248]
+    marks = np.array([[50, 60, 62, 72, 0.9], [0, 0, 8, 8, 0.5], [20, 20, 28, 28, 0.05]], np.float32)
+    both = lung_evaluate.judged(verifier, tile, marks)
+    assert both[:, :4].tolist() == marks[:2, :4].tolist()
+    crop, _ = nodules.moved(tile, 48, (55.5, 65.5), 1.0, 0.0, mirror=False)
+    (answer,) = verifier.backend.run(crop[None, None], Cancel()).values()
+    assert both[0, 4] == pytest.approx(pooled(0.9, float(answer[0, 0])), abs=1e-3)
+    assert lung_evaluate.judged(verifier, tile, marks[2:]).shape == (0, 5)
+
+
+def test_a_detector_that_is_exported_again_keeps_what_the_others_added(
+    bundles: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lung_folder, "crop_scans", two_scans)
+    again = tmp_path / "lung-nodule"
+    shutil.copytree(shipped, again)
+    before = read(again)
+    torch.save({"net": task.create(detector(), bundles).network().state_dict()}, tmp_path / "best.pt")
+    task.create(detector(), bundles).export(tmp_path / "best.pt", again)
+    after = read(again)
+    assert after.sha256 != before.sha256
+    assert [graph.sha256 for graph in after.graphs[1:]] == [graph.sha256 for graph in before.graphs[1:]]
+    assert after.results["parameters"] == before.results["parameters"]
+    assert set(Chain().serve(after).looks) == {"contour", "verify"}
+    assert [part.name for part in lung_folder.parts(again)] == ["contour", "verify"]
+    assert lung_folder.parts(tmp_path / "nothing") == []
+
+
+def test_the_folder_passes_its_self_test_and_holds_all_graphs(shipped: Path) -> None:
     spec = read(shipped)
     served = Chain().serve(spec)
     assert spec.contour is not None
-    assert 0.0 < spec.outputs[0].threshold < 1.0
-    assert spec.results["parameters_detector"] > 0
+    assert spec.verify is not None
+    crops = np.random.default_rng(0).random((3, 1, 48, 48), np.float32)
+    (chances,) = served.looks["verify"].run(crops, Cancel()).values()
+    assert chances.shape == (3, 1)
+    (turned,) = served.looks["verify"].run(np.ascontiguousarray(crops[:, :, ::-1, ::-1]), Cancel()).values()
+    np.testing.assert_allclose(turned, chances, atol=1e-5)
+    assert (spec.outputs[0].threshold, spec.results["threshold_detector"]) == (0.5, 0.5), "half a false mark a crop"
+    assert set(spec.results["parameters"]) == {"detector", "contour", "verify"}
     (boxes,) = served.backend.run(lung_evaluate.picture(), Cancel()).values()
     assert boxes.shape == (1, 100, 5)
 
@@ -297,8 +398,12 @@ def test_the_report_says_what_was_measured(bundles: Path, shipped: Path, monkeyp
     assert results["crops"]["patients"] == 2
     assert 0 <= results["outlines"]["dice_mean"] <= 1
     assert results["chest_ct"]["slices"] == 3
+    assert results["detector"]["patches"]["nodules"] == 3
+    assert 0 <= results["second_look"]["auc"] <= 1
     card = (shipped / "CARD.md").read_text("utf-8")
     assert f"**{results['patches']['auc']:.3f}**" in card
+    assert DETECTOR.remark in card
+    assert f"{results['parameters']['verify']:,} parameters" in card
     assert "Not for clinical use" in card
     assert (shipped / "figures" / "froc.png").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,13 @@ class Outliner:
         return np.asarray(cv2.connectedComponents(above, connectivity=8)[1], np.int32)
 
 
+def pooled(one: float, other: float) -> float:
+    """Two chances as one: the geometric mean of their odds (logarithmic opinion pool, Genest and Zidek 1986)."""
+    inside = [min(max(chance, 1e-6), 1 - 1e-6) for chance in (one, other)]
+    odds = math.sqrt(math.prod(chance / (1 - chance) for chance in inside))
+    return odds / (1 + odds)
+
+
 def whole_pixels(edges: Edges) -> tuple[tuple[int, int], tuple[int, int]]:
     """First pixel and end (row, column) of a box, at least one pixel wide."""
     row0, column0, row1, column1 = (int(np.floor(edge + 0.5)) for edge in edges)
@@ -102,9 +110,9 @@ class Detection:
     def answer(self, index: int, outputs: Mapping[str, NDArray[np.float32]], cancel: Cancel) -> SliceResult:
         """The boxes above the threshold, cut at the edges of the slice, surest first.
 
-        Where a second network looks at the boxes, their score is its chance alone: a chance means the same for every
-        box, and was held against labels for such places. What the detector thinks of a box then only says whether it
-        is worth the look: from the manifest's `floor` on.
+        Where a second network looks at the boxes, a score is what both think together (`pooled`): the detector has
+        seen the box in its surroundings, the other one has seen more places that look like it. Each errs where the
+        other does not. Boxes that the detector scores below the manifest's `floor` are not worth the second look.
         """
         (output,) = self.spec.outputs
         floor = self.verifier.verify.floor if self.verifier is not None else output.threshold
@@ -115,7 +123,7 @@ class Detection:
         if self.verifier is not None:
             normalised, fill = self.slicer.normalise(picture), float(self.slicer.normalise.clip[0])
             chances = self.verifier(normalised, [edges for edges, _ in seen], fill, cancel)
-            seen = [(edges, chance) for (edges, _), chance in zip(seen, chances, strict=True)]
+            seen = [(edges, pooled(score, chance)) for (edges, score), chance in zip(seen, chances, strict=True)]
         boxes = [
             SliceBox(
                 edges,

@@ -56,7 +56,7 @@ class Contour(Look):
 class Verify(Look):
     """Judges a box anew: the chance that what the model looks for lies in the middle of the crop.
 
-    The crop has the grey values that the detector sees. Boxes that the detector scores below `floor` are not looked at.
+    The crop has the grey values that the detector sees. Boxes that the detector scores below `floor` are left out.
     """
 
     floor: float

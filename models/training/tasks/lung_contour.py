@@ -1,22 +1,19 @@
-"""The outline of a lung nodule on a crop that is centred on its box: the second graph of lung-nodule."""
+"""The outline of a lung nodule on a crop that is centred on its box: a graph of lung-nodule beside the detector's."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import tomlkit
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.training import lung_report, networks, overlap
-from models.training.counting import parameters
-from models.training.export import Probability, load, write_graph, write_manifest
+from models.training import lung_folder, lung_report, networks, overlap
+from models.training.export import Probability, load
 from models.training.folds import Fold
 from models.training.lung_evaluate import picture
 from models.training.measures import best_threshold, dice
@@ -97,7 +94,7 @@ class Task:
         return {"score": float(np.mean([dice(c >= 0.5, t) for c, t in zip(chances, truths, strict=True)]))}
 
     def export(self, weights: Path, folder: Path) -> None:
-        """Add the outline to the folder of the detector, whose export comes first.
+        """Add the outline to the folder of the detector, which has to be there.
 
         The threshold is the one with the best Dice on the validation patients.
         """
@@ -105,23 +102,14 @@ class Task:
         contour = dict(self.recipe.manifest["contour"])
         chances, truths = self._answers(net, self._crops.of(self._parts.validation))
         contour["threshold"] = best_threshold(list(chances), truths)
-        file = folder / contour["file"]
         _, _, rows, columns = picture().shape
         middle = rows // 2 - self._size // 2, columns // 4 - self._size // 2
-        crop = picture()[:, :, middle[0] :, middle[1] :][:, :, : self._size, : self._size]
-        expected = write_graph(file, Probability(net), stretched(crop), contour["input"], [contour["output"]])
-        table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
-        table["contour"] = {**contour, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-        table["results"] = {**table.get("results", {}), "parameters_outline": parameters(net)}
-        with np.load(folder / "selftest.npz") as stored:
-            probes = {name: stored[name] for name in stored.files}
-        probes |= {"contour_input": stretched(crop), "contour_output": expected[contour["output"]]}
-        np.savez_compressed(folder / "selftest.npz", allow_pickle=False, **probes)
-        write_manifest(folder, table)
+        crop = stretched(picture()[:, :, middle[0] :, middle[1] :][:, :, : self._size, : self._size])
+        lung_folder.add(folder, [lung_folder.made(folder, "contour", contour, Probability(net), crop)])
 
     def report(self, folder: Path) -> None:
-        """Both graphs, on what neither was trained on."""
-        lung_report.write(folder, self.recipe, self.data, self.fold)
+        """All graphs together."""
+        lung_report.write(folder, self.data, self.fold)
 
     def _answers(self, net: nn.Module, crops: Crops) -> tuple[F32, list[NDArray[np.bool_]]]:
         """What the net says of crops centred on the true boxes, and the truth there."""

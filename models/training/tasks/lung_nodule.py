@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.training import detector_net, lung_report, networks
+from models.training import detector_net, lung_folder, lung_report, networks
 from models.training.classification import roc_auc
 from models.training.counting import parameters
 from models.training.detection import Scan, froc
@@ -134,26 +134,23 @@ class Task:
         return {"score": auc + found, "auc": auc, "found": found}
 
     def export(self, weights: Path, folder: Path) -> None:
-        """The threshold is the one with `false_marks` a crop on the validation patients; ValueError where none is."""
+        """Graphs that are in the folder already stay; the threshold is chosen anew for all together."""
         net = load(self.network(), weights)
-        curve = froc(crop_scans(net, self._crops.of(self._parts.validation)))
-        rate = float(self.recipe.data["false_marks"])
-        allowed = curve.thresholds[(curve.false_positives <= rate) & np.isfinite(curve.thresholds)]
-        if not len(allowed):
-            raise ValueError(f"no threshold makes as few as {rate:g} false marks a crop")
+        others = lung_folder.parts(folder)
         manifest = deepcopy(dict(self.recipe.manifest))
-        (output,) = manifest["outputs"]
-        output["threshold"] = max(0.001, round(float(allowed.min()), 3))
         manifest["results"] = {
             **manifest.get("results", {}),
-            "parameters_detector": parameters(net),
+            "parameters": {"detector": parameters(net)},
             "false_marks_chosen": float(self.recipe.data["false_marks"]),
         }
         write_model(folder, manifest, detector_net.Boxes(net), picture(), [manifest["output"]])
+        lung_folder.add(folder, others)
+        validation = self._crops.of(self._parts.validation)
+        lung_folder.settle(folder, validation.picked([int(at) for at in validation.agreed]))
 
     def report(self, folder: Path) -> None:
-        """Both graphs, on what neither was trained on."""
-        lung_report.write(folder, self.recipe, self.data, self.fold)
+        """All graphs together."""
+        lung_report.write(folder, self.data, self.fold)
 
 
 def crop_sample(image: U8, readers: U8, rng: np.random.Generator, strength: float, edges: float = 0.0) -> Sample:
