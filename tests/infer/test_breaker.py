@@ -32,7 +32,7 @@ def test_it_opens_after_so_many_failures_in_a_row(breaker: Breaker) -> None:
         assert breaker.why == ""
     breaker.failed("slow")
     assert breaker.state is State.OPEN
-    assert breaker.why == "slow; tried again in 2 s"
+    assert breaker.why == "slow; asked again after a pause of 2 s"
 
 
 def test_an_answer_in_between_begins_the_count_anew(breaker: Breaker) -> None:
@@ -51,7 +51,7 @@ def test_one_caller_tries_after_the_pause_and_no_other(breaker: Breaker, clock: 
     clock.now += 0.01
     assert [breaker.probes(), breaker.probes()] == [True, False]
     assert breaker.state is State.HALF_OPEN
-    assert breaker.why == "gone; tried again now"
+    assert breaker.why == "gone; asked again now"
 
 
 def test_the_pause_doubles_up_to_the_longest_and_is_short_again_after_an_answer(breaker: Breaker, clock: Clock) -> None:
@@ -70,7 +70,7 @@ def test_the_pause_doubles_up_to_the_longest_and_is_short_again_after_an_answer(
     breaker.mended()
     assert (breaker.state, breaker.why) == (State.CLOSED, "")
     breaker.trip("gone again")
-    assert breaker.why == "gone again; tried again in 2 s"
+    assert breaker.why == "gone again; asked again after a pause of 2 s"
 
 
 def test_what_was_under_way_when_it_opened_neither_closes_it_nor_prolongs_the_pause(
@@ -79,7 +79,7 @@ def test_what_was_under_way_when_it_opened_neither_closes_it_nor_prolongs_the_pa
     breaker.trip("gone")
     breaker.succeeded()
     breaker.failed("late")
-    assert (breaker.state, breaker.why) == (State.OPEN, "gone; tried again in 2 s")
+    assert (breaker.state, breaker.why) == (State.OPEN, "gone; asked again after a pause of 2 s")
     clock.now += 2
     assert breaker.probes()
     breaker.failed("late")

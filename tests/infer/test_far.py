@@ -101,8 +101,8 @@ def test_a_slow_server_is_waited_for_no_longer_than_the_deadline_and_then_left_a
     assert [_right(bright, hybrid) for _ in range(3)] == [HERE] * 3
     assert len(wrote.requests) == asked + 3
     assert hybrid.notice == f"{THERE}: no answer within 1000 ms; this machine goes on."
-    assert hybrid.why.startswith(f"{THERE}: no answer within 1000 ms; tried again in 1 s")
-    assert (hybrid.candidate.name, hybrid.whither) == (HERE, "")
+    assert hybrid.why.startswith(f"{THERE}: no answer within 1000 ms; asked again after a pause of 1 s")
+    assert (hybrid.candidate.name, hybrid.whither, hybrid.standing) == (HERE, "", "server left alone")
     assert [_right(bright, hybrid) for _ in range(5)] == [HERE] * 5
     assert len(wrote.requests) == asked + 3  # nothing was sent any more
     assert hands.waiting == []
@@ -119,8 +119,9 @@ def test_it_is_asked_again_in_the_background_and_serves_again_after_its_self_tes
     hands.later(1)
     assert [_right(bright, hybrid) for _ in range(2)] == [HERE] * 2
     assert len(hands.waiting) == 1
+    assert hybrid.standing == "server asked again"
     hands.work()  # slow still: the pause is twice as long
-    assert "tried again in 2 s" in hybrid.why
+    assert "asked again after a pause of 2 s" in hybrid.why
     wrote.hold.set()
     wrote.hold = None
     hands.later(1.9)
@@ -145,7 +146,7 @@ def test_a_server_that_comes_back_with_other_weights_does_not_serve(
     hands.later(1)
     _right(bright, hybrid)
     hands.work()
-    assert f"{THERE}: its bright has other weights than the model here; tried again in 2 s" in hybrid.why
+    assert f"{THERE}: its bright has other weights than the model here; asked again after a pause of 2 s" in hybrid.why
     assert _right(bright, hybrid) == HERE
 
 
@@ -154,6 +155,7 @@ def test_a_server_that_is_gone_from_the_start_is_found_later(bright: ModelSpec, 
     hybrid = _hybrid(bright, f"127.0.0.1:{port}", hands)
     assert (hybrid.candidate.name, hybrid.whither, hybrid.alive) == (HERE, "", True)
     assert f"{THERE}: cannot be reached" in hybrid.why
+    assert hybrid.notice == f"{THERE}: cannot be reached; this machine goes on."
     assert _right(bright, hybrid) == HERE
     with recording({"bright": model_of(bright)}, port=port):
         given_up = time.monotonic() + 30

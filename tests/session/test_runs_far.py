@@ -83,8 +83,9 @@ def test_a_server_that_dies_under_way_costs_nothing_but_its_own_speed(
     sitting.open(study)
     reading = _reading(sitting)
     assert (reading.phase, reading.done, reading.whither) == (Phase.DONE, 12, "")
+    assert reading.standing == "server left alone"
     assert reading.notice == "Server 127.0.0.1: Request for unknown model; this machine goes on."
-    assert "Server 127.0.0.1: Request for unknown model; tried again" in reading.why
+    assert "Server 127.0.0.1: Request for unknown model; asked again" in reading.why
     (finding,) = sitting.session.shown_findings
     assert finding.model is not None
     assert finding.model.backend == "Server 127.0.0.1 fp32, ONNX Runtime CPU fp32"

@@ -21,7 +21,7 @@ from overread.infer.manifest import ModelSpec
 ECHO, ECHO_INPUT, ECHO_OUTPUT, ECHO_SHAPE = "overread-echo", "INPUT0", "OUTPUT0", (1, 256, 256)
 VARIANTS = ("onnx", "tensorrt")
 # Engines are kept here, inside of the server's container, so that only the first start builds them.
-_ENGINES = "/engines"
+ENGINES = "/engines"
 # An axis of ONNX has a size or a name.
 Shape = list[int | str]
 
@@ -161,7 +161,7 @@ def _with_tensorrt(config: Any, inputs: dict[str, Shape], batch: int) -> None:
         {
             "precision_mode": "FP16",
             "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": _ENGINES,
+            "trt_engine_cache_path": ENGINES,
             "trt_profile_min_shapes": profile[1],
             "trt_profile_opt_shapes": profile[batch],
             "trt_profile_max_shapes": profile[batch],

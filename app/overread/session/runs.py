@@ -154,7 +154,7 @@ class Runs:
         candidate, reading = served.candidate, self.readings[model_id]
         if (reading.backend, reading.precision) != (candidate.name, candidate.precision):
             self._set(model_id, backend=candidate.name, precision=candidate.precision, times_ms=())
-        self._set(model_id, why=served.why, notice=served.notice, whither=served.whither)
+        self._set(model_id, why=served.why, notice=served.notice, standing=served.standing, whither=served.whither)
 
     def _try_faster(self) -> None:
         """Have a worker try what nobody has tried yet, one link at a time: a faster one serves from then on."""

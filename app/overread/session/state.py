@@ -50,8 +50,8 @@ class Phase(Enum):
 class Reading:
     """A model at work on the stack on screen. `text` is the sentence to show where there is something to say.
 
-    `notice` is one more, on what runs the model: what failed and what goes on in its place; `whither` is where the
-    images go, "" while they stay on this machine.
+    `notice` is one more, on what runs the model: what failed and what goes on in its place. `standing` is
+    how things stand with a server, in a few words; `whither` where the images go, "" while they stay on this machine.
     """
 
     model_id: str
@@ -65,6 +65,7 @@ class Reading:
     precision: str = ""
     why: str = ""
     notice: str = ""
+    standing: str = ""
     whither: str = ""
     use: str = ""
     times_ms: tuple[float, ...] = ()

@@ -124,10 +124,10 @@ class StatusBar(QFrame):
         colour = style.DANGER if reading.phase is Phase.FAILED else style.ACCEPTED
         self.dot.setStyleSheet(f"color: {colour};")
         speed = f" · {reading.median_ms:.1f} ms a slice" if reading.median_ms is not None else ""
-        leaves = " · slices go there, without any header" if reading.whither else ""
-        self.badge.setText(f"{reading.title} {reading.version} · {reading.backend} {reading.precision}{leaves}{speed}")
+        server = f" · {reading.standing}" if reading.standing else ""
+        self.badge.setText(f"{reading.title} {reading.version} · {reading.backend} {reading.precision}{server}{speed}")
         why = reading.why.replace("; ", "\n")
-        passed = f"{reading.backend} {reading.precision} passed its self-test {'there' if leaves else 'here'}."
+        passed = f"{reading.backend} {reading.precision} passed its self-test {'there' if reading.whither else 'here'}."
         self.badge.setToolTip("\n".join(line for line in (passed, reading.whither, why) if line))
         self.line.show_values(reading.times_ms)
 

@@ -16,7 +16,7 @@ class State(Enum):
 
     CLOSED = "answers"
     OPEN = "left alone"
-    HALF_OPEN = "being tried"
+    HALF_OPEN = "asked again"
 
 
 class Breaker:
@@ -42,14 +42,12 @@ class Breaker:
 
     @property
     def why(self) -> str:
-        """What went wrong last and when there is another try; "" where nothing did."""
+        """What went wrong last, and that there will be another try; "" while requests go through."""
         with self._lock:
             if self._state is State.CLOSED:
                 return ""
-            left = self._until - self._clock()
-            waits = self._state is State.OPEN and left >= 1
-            again = f"tried again in {left:.0f} s" if waits else "tried again now"
-            return f"{self._why}; {again}"
+            pause = f"after a pause of {self._pause_s:g} s" if self._state is State.OPEN else "now"
+            return f"{self._why}; asked again {pause}"
 
     def probes(self) -> bool:
         """Whether the caller is the one to try now: the pause of an open breaker is over, and nobody else tries."""

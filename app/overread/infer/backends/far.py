@@ -106,8 +106,10 @@ class Hybrid:
         self._title, self._far, self._near, self._spawn = title, far, near, spawn
         self._notice = ""
         self.verdict = far.look()
-        if near is None and not self.verdict.passed:
-            raise self._nothing()
+        if not self.verdict.passed:
+            if near is None:
+                raise self._nothing()
+            self._goes_on(self.verdict.why)
 
     @property
     def alive(self) -> bool:
@@ -143,6 +145,13 @@ class Hybrid:
         return self._far.remote.whither if self._far.serves else ""
 
     @property
+    def standing(self) -> str:
+        """How things stand with the server, in a few words."""
+        if self._far.serves:
+            return "slices go there, without any header"
+        return f"server {self._far.breaker.state.value}"
+
+    @property
     def notice(self) -> str:
         """What changed last, in one line."""
         return self._notice or (self._near.notice if self._near is not None else "")
@@ -169,7 +178,10 @@ class Hybrid:
             self._far.breaker.trip(str(error))  # the next reading begins with the self-test
             raise self._nothing(str(error)) from error
         if not self._far.serves:
-            self._notice = f"{self._far.candidate.name}: {error}; this machine goes on."
+            self._goes_on(str(error))
+
+    def _goes_on(self, why: str) -> None:
+        self._notice = f"{self._far.candidate.name}: {why}; this machine goes on."
 
     def ask_again(self) -> None:
         """Have the server looked at in the background, where it has been left alone for long enough."""

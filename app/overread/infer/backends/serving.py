@@ -52,6 +52,11 @@ class Served:
         return self.link.verdict.candidate
 
     @property
+    def standing(self) -> str:
+        """How things stand with a server: there is none."""
+        return ""
+
+    @property
     def whither(self) -> str:
         """Where the reader's images go: nowhere."""
         return ""
