@@ -22,7 +22,7 @@ from models.training.radiograph import phantom
 from models.training.recovered import recover
 from overread.domain.heatmap import Heatmap
 from overread.domain.ports import Cancel
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import ModelRun, OnnxDetector
 from overread.infer.manifest import ModelSpec, read
 from overread.render.heat import shares
@@ -63,7 +63,7 @@ def reference(net: Explained) -> Reference:
 
 @pytest.fixture(scope="module")
 def detector(spec: ModelSpec) -> OnnxDetector:
-    return OnnxDetector(spec, Chain())
+    return OnnxDetector(spec, Chain((REFERENCE,)))
 
 
 def on_the_engine(detector: OnnxDetector, pixels: np.ndarray) -> tuple[np.ndarray, float, Heatmap]:

@@ -22,7 +22,7 @@ from models.training.classifier_net import Classifier, Explained
 from models.training.export import load
 from models.training.radiograph import normalised, phantom, varied
 from models.training.tasks import cxr
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 from overread.infer.selftest import SelfTest
@@ -222,7 +222,7 @@ def test_from_images_to_a_folder_that_the_engine_reads(bundle: Path, tmp_path: P
     SelfTest(spec)
     assert spec.outputs[0].threshold != 0.5
     assert (folder / "figures" / "learning.png").exists()
-    detector = OnnxDetector(spec, Chain())
+    detector = OnnxDetector(spec, Chain((REFERENCE,)))
     explained = Explained(load(work.network(), places.best), spec.results["temperature"])  # type: ignore[arg-type]
     _, _, public = work.parts
     for pixels in public.pixels[:4]:

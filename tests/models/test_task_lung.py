@@ -22,7 +22,7 @@ from models.training.evaluate import spaced, volume_of
 from models.training.tasks import lung_contour, lung_nodule
 from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
-from overread.infer.backends.chain import Chain
+from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detect import Outliner, pooled
 from overread.infer.manifest import read
 from overread.infer.slices import centred
@@ -283,7 +283,7 @@ def test_outside_of_the_lung_nothing_is_a_nodule() -> None:
 
 def test_marks_are_scored_by_both_and_those_below_the_floor_are_gone(shipped: Path) -> None:
     spec = read(shipped)
-    verifier = lung_evaluate.verifier_of(spec, Chain().serve(spec))
+    verifier = lung_evaluate.verifier_of(spec, Chain((REFERENCE,)).serve(spec))
     assert verifier is not None
     tile = lung_evaluate.picture()[0, 0, 180:308, 120:248]
     marks = np.array([[50, 60, 62, 72, 0.9], [0, 0, 8, 8, 0.5], [20, 20, 28, 28, 0.05]], np.float32)
@@ -308,14 +308,14 @@ def test_a_detector_that_is_exported_again_keeps_what_the_others_added(
     assert after.sha256 != before.sha256
     assert [graph.sha256 for graph in after.graphs[1:]] == [graph.sha256 for graph in before.graphs[1:]]
     assert after.results["parameters"] == before.results["parameters"]
-    assert set(Chain().serve(after).looks) == {"contour", "verify"}
+    assert set(Chain((REFERENCE,)).serve(after).looks) == {"contour", "verify"}
     assert [part.name for part in lung_folder.parts(again)] == ["contour", "verify"]
     assert lung_folder.parts(tmp_path / "nothing") == []
 
 
 def test_the_folder_passes_its_self_test_and_holds_all_graphs(shipped: Path) -> None:
     spec = read(shipped)
-    served = Chain().serve(spec)
+    served = Chain((REFERENCE,)).serve(spec)
     assert spec.contour is not None
     assert spec.verify is not None
     crops = np.random.default_rng(0).random((3, 1, 48, 48), np.float32)
@@ -429,7 +429,7 @@ def test_a_mask_at_its_place_on_the_canvas_is_what_the_engine_sees() -> None:
 
 def test_the_model_that_ships_finds_and_outlines_what_is_round_in_a_made_up_lung() -> None:
     spec = read(TRAINING.parent / "lung-nodule")
-    served = Chain().serve(spec)
+    served = Chain((REFERENCE,)).serve(spec)
     assert spec.contour is not None
     picture = lung_evaluate.picture()
     (answer,) = served.backend.run(picture, Cancel()).values()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from overread import __version__
 from overread.commands.answers import emit, say
+from overread.commands.benchmarks.graph import graph_alone
 from overread.commands.benchmarks.loading import first_slice, series_load
 from overread.commands.benchmarks.model import slice_model
 from overread.commands.benchmarks.overlay import cancel, slice_e2e
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "first-slice": first_slice,
     "slice-e2e": slice_e2e,
     "slice-model": slice_model,
+    "graph-alone": graph_alone,
     "cancel": cancel,
     "scroll": scroll,
     "scroll-overlay": scroll_overlay,

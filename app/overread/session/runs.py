@@ -151,10 +151,21 @@ class Runs:
         if self._runs.get(run.detector.id) is not run or run.engine is None or not run.engine.served.alive:
             return
         served, model_id = run.engine.served, run.detector.id
-        candidate, reading = served.candidate, self.readings[model_id]
-        if (reading.backend, reading.precision) != (candidate.name, candidate.precision):
-            self._set(model_id, backend=candidate.name, precision=candidate.precision, times_ms=())
-        self._set(model_id, why=served.why, notice=served.notice, standing=served.standing, whither=served.whither)
+        verdict, reading = served.serving, self.readings[model_id]
+        candidate = verdict.candidate
+        same = (reading.backend, reading.precision) == (candidate.name, candidate.precision)
+        self._set(
+            model_id,
+            backend=candidate.name,
+            precision=candidate.precision,
+            times_ms=reading.times_ms if same else (),
+            tested_ms=verdict.milliseconds,
+            proof=verdict.proof,
+            why=served.why,
+            notice=served.notice,
+            standing=served.standing,
+            whither=served.whither,
+        )
 
     def _try_faster(self) -> None:
         """Have a worker try what nobody has tried yet, one link at a time: a faster one serves from then on."""

@@ -50,8 +50,9 @@ class Phase(Enum):
 class Reading:
     """A model at work on the stack on screen. `text` is the sentence to show where there is something to say.
 
-    `notice` is one more, on what runs the model: what failed and what goes on in its place. `standing` is
-    how things stand with a server, in a few words; `whither` where the images go, "" while they stay on this machine.
+    `notice` is one more, on what runs the model: what failed and what goes on in its place. `proof` says how well what
+    serves did in the self-test, `why` what keeps each other backend from serving. `standing` is how things stand with
+    a server, in a few words; `whither` where the images go, "" while they stay on this machine.
     """
 
     model_id: str
@@ -63,17 +64,19 @@ class Reading:
     total: int = 0
     backend: str = ""
     precision: str = ""
+    proof: str = ""
     why: str = ""
     notice: str = ""
     standing: str = ""
     whither: str = ""
     use: str = ""
     times_ms: tuple[float, ...] = ()
+    tested_ms: float | None = None
 
     @property
     def median_ms(self) -> float | None:
-        """Milliseconds a slice, over the last slices."""
-        return median(self.times_ms) if self.times_ms else None
+        """Milliseconds a slice, over the last slices; those of the self-test where what serves has read none yet."""
+        return median(self.times_ms) if self.times_ms else self.tested_ms
 
     @property
     def busy(self) -> bool:

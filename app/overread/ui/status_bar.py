@@ -126,9 +126,10 @@ class StatusBar(QFrame):
         speed = f" · {reading.median_ms:.1f} ms a slice" if reading.median_ms is not None else ""
         server = f" · {reading.standing}" if reading.standing else ""
         self.badge.setText(f"{reading.title} {reading.version} · {reading.backend} {reading.precision}{server}{speed}")
-        why = reading.why.replace("; ", "\n")
-        passed = f"{reading.backend} {reading.precision} passed its self-test {'there' if reading.whither else 'here'}."
-        self.badge.setToolTip("\n".join(line for line in (passed, reading.whither, why) if line))
+        where = "there" if reading.whither else "here"
+        passed = f"{reading.backend} {reading.precision} passed its self-test {where}: {reading.proof}."
+        lines = (passed, reading.whither, reading.why.replace("; ", "\n"), reading.notice)
+        self.badge.setToolTip("\n".join(line for line in lines if line))
         self.line.show_values(reading.times_ms)
 
     def _poll(self) -> None:

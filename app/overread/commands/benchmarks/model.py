@@ -43,6 +43,7 @@ def slice_model(scratch: Path) -> list[Row]:
 def _measure(detector: OnnxDetector, stack: Stack) -> Row:
     volume = loaded(stack)
     run = detector.start(volume)
+    run.served.settle()
     window = opening_window(stack)
     whole: list[float] = []
     bare: list[float] = []

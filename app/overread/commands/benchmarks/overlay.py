@@ -49,6 +49,7 @@ def cancel(scratch: Path) -> list[Row]:
     if detector is None:
         return []
     run = detector.start(loaded(stack))
+    run.served.settle()
     times: list[float] = []
     for turn in range(_STOPS):
         queue = SliceQueue(run.count)
@@ -65,6 +66,7 @@ def cancel(scratch: Path) -> list[Row]:
 def _measured(detector: OnnxDetector, stack: Stack) -> Row:
     volume, task = loaded(stack), detector.spec.task
     run = detector.start(volume)
+    run.served.settle()
     times: list[float] = []
     rounds = max(_ROUNDS, 40 // run.count)
     for turn in range(rounds + 1):

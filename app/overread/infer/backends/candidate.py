@@ -52,5 +52,8 @@ class Engine(Protocol):
     def identity(self, candidate: Candidate) -> str:
         """The library's version, the device, its driver and the threads: a verdict holds for these."""
 
-    def start(self, graph: Graph, candidate: Candidate, folder: Path | None) -> Backend:
-        """Load a network. What was compiled may be kept in `folder`. Raises anything where that does not work."""
+    def start(self, graph: Graph, candidate: Candidate, folder: Path | None, *, cores: int = 0) -> Backend:
+        """Load a network. What was compiled may be kept in `folder`. Raises anything where that does not work.
+
+        On the CPU it runs on so many cores; 0 is all but one.
+        """

@@ -128,6 +128,11 @@ class Hybrid:
         return {name: _Either(self, self._far, near.get(name), at) for at, name in enumerate(self._far.looks, start=1)}
 
     @property
+    def serving(self) -> Verdict:
+        """How what serves now did in the self-test. UserError where nothing does."""
+        return self.verdict if self._far.serves or self._near is None else self._near.serving
+
+    @property
     def candidate(self) -> Candidate:
         """What serves now. UserError where nothing does."""
         return self._far.candidate if self._far.serves or self._near is None else self._near.candidate

@@ -44,6 +44,12 @@ class Verdict:
     milliseconds: float | None = None
     fix: str = ""
 
+    @property
+    def proof(self) -> str:
+        """How a link that passed did: "off by 1e-06, 10.2 ms a slice"."""
+        took = "" if self.milliseconds is None else f", {self.milliseconds:.1f} ms a slice"
+        return f"off by {self.error or 0.0:.2g}{took}"
+
 
 @dataclass(frozen=True)
 class Link:

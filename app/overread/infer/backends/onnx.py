@@ -67,15 +67,15 @@ class OnnxRuntime:
         device = f"{processor()}, {threads()} threads" if candidate.provider == CPU else "; ".join(gpus())
         return f"onnxruntime {onnxruntime.__version__}, {device}"
 
-    def start(self, graph: Graph, candidate: Candidate, folder: Path | None) -> Backend:
+    def start(self, graph: Graph, candidate: Candidate, folder: Path | None, *, cores: int = 0) -> Backend:
         """Load a network; TensorRT keeps its engine in `folder`, so that it is built once."""
-        return OnnxBackend(graph, candidate, folder)
+        return OnnxBackend(graph, candidate, folder, cores)
 
 
 class OnnxBackend:
     """A network in ONNX Runtime, with the provider that really serves."""
 
-    def __init__(self, graph: Graph, candidate: Candidate, folder: Path | None = None) -> None:
+    def __init__(self, graph: Graph, candidate: Candidate, folder: Path | None = None, cores: int = 0) -> None:
         """Load the weights. RuntimeError where the provider does not come up."""
         import onnxruntime  # a slow import, wanted on the worker thread and not at start-up
 
@@ -88,7 +88,9 @@ class OnnxBackend:
         self._candidate = candidate
         self._graph = graph
         self._session = onnxruntime.InferenceSession(
-            graph.onnx(), _session_options(onnxruntime), providers=[(candidate.provider, _options(candidate, folder))]
+            graph.onnx(),
+            _session_options(onnxruntime, cores or threads()),
+            providers=[(candidate.provider, _options(candidate, folder))],
         )
         if self._session.get_providers()[0] != candidate.provider:
             raise RuntimeError(_not_started(onnxruntime, candidate.provider))
@@ -171,9 +173,9 @@ class Bound:
         return source, binding, str(len(self._bindings) + 1)
 
 
-def _session_options(runtime: Any) -> Any:
+def _session_options(runtime: Any, cores: int) -> Any:
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = cores
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     return options

@@ -84,21 +84,21 @@ class OpenVino:
         own = f"driver {self._core.get_property(candidate.provider, driver)}" if driver else f"{threads()} threads"
         return f"openvino {version(ENGINE)}, {name}, {own}"
 
-    def start(self, graph: Graph, candidate: Candidate, folder: Path | None) -> Backend:
+    def start(self, graph: Graph, candidate: Candidate, folder: Path | None, *, cores: int = 0) -> Backend:
         """Compile a network; the compiled one is kept in `folder`."""
-        return OpenVinoBackend(self._core, graph, candidate, folder)
+        return OpenVinoBackend(self._core, graph, candidate, folder, cores or threads())
 
 
 class OpenVinoBackend:
     """A network compiled by OpenVINO for one device. One run at a time."""
 
-    def __init__(self, core: Any, graph: Graph, candidate: Candidate, folder: Path | None) -> None:
+    def __init__(self, core: Any, graph: Graph, candidate: Candidate, folder: Path | None, cores: int) -> None:
         """Compile the weights. RuntimeError where the device computes in another precision than was asked for."""
         hint = _HINTS[candidate.precision]
         properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         if candidate.provider == "CPU":
             # Not pinned: a thread tied to one core waits there whenever the window's thread has that core.
-            properties |= {"INFERENCE_NUM_THREADS": threads(), "ENABLE_CPU_PINNING": False}
+            properties |= {"INFERENCE_NUM_THREADS": cores, "ENABLE_CPU_PINNING": False}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             properties["CACHE_DIR"] = str(folder)

@@ -47,9 +47,14 @@ class Served:
         return self._link
 
     @property
+    def serving(self) -> Verdict:
+        """How what serves now did in the self-test. UserError where all have failed."""
+        return self.link.verdict
+
+    @property
     def candidate(self) -> Candidate:
         """What serves now. UserError where all have failed."""
-        return self.link.verdict.candidate
+        return self.serving.candidate
 
     @property
     def standing(self) -> str:
