@@ -92,6 +92,12 @@ def test_a_precision_without_a_tolerance_is_not_exported(tmp_path: Path) -> None
     assert not (tmp_path / "repository").exists()
 
 
+def test_tensorrt_is_not_asked_for_where_an_axis_has_no_size(tmp_path: Path) -> None:
+    spec = _with_fp16(read(tiny.sides_model(tmp_path / "models")))
+    with pytest.raises(UserError, match=r"TensorRT wants a size for every axis, and sides has \['n', 'c', 'h', 'w'\]"):
+        triton.export([spec], tmp_path / "repository", triton.Plan("tensorrt"))
+
+
 def test_what_was_exported_before_is_replaced_and_the_rest_left_alone(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     (repository / "bright/1").mkdir(parents=True)

@@ -133,6 +133,8 @@ class OnnxDetector:
 
     def start(self, volume: Volume) -> ModelRun:
         """Choose the backend (once, and again where all have failed) and measure the volume."""
+        if self.served is not None:
+            self.served.renew()
         if self.served is None or not self.served.alive:
             self.served = self._chain.serve(self.spec)
         return ModelRun(self.spec, self.served, volume)

@@ -148,13 +148,15 @@ def _config(name: str, plan: Plan, inputs: dict[str, Shape], outputs: dict[str, 
 
 
 def _with_tensorrt(config: Any, inputs: dict[str, Shape], batch: int) -> None:
-    """Have TensorRT run the ONNX graph, for every batch up to the largest, with engines that are kept.
+    """Have TensorRT run the ONNX graph, for every batch up to the largest, with engines that are kept. UserError.
 
     The parameters are those of Triton's ONNX Runtime backend. A warm-up builds the engine before readers ask.
     """
     messages = spoken().model_config_pb2
     ((name, shape),) = inputs.items()
-    sizes = [int(size) for size in shape[1:]]
+    sizes = [size for size in shape[1:] if isinstance(size, int)]
+    if len(sizes) < len(shape) - 1:
+        raise UserError(f"TensorRT wants a size for every axis, and {config.name} has {shape}.", "Export it without.")
     profile = {n: f"{name}:{'x'.join(map(str, [n, *sizes]))}" for n in (1, batch)}
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
     accelerator.parameters.update(

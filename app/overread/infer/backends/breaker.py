@@ -41,6 +41,12 @@ class Breaker:
             return self._state
 
     @property
+    def reason(self) -> str:
+        """What went wrong last."""
+        with self._lock:
+            return self._why
+
+    @property
     def why(self) -> str:
         """What went wrong last, and that there will be another try; "" while requests go through."""
         with self._lock:

@@ -32,7 +32,7 @@ ENGINE = "kserve"
 class Far:
     """A model on a server. It serves after it has reproduced the self-test, and until it fails again and again.
 
-    Whatever the server does, it has to reproduce the self-test again before it serves again.
+    Then it has to reproduce the self-test anew before it serves again.
     """
 
     def __init__(self, spec: ModelSpec, remote: Remote, connect: Callable[[], Server], breaker: Breaker) -> None:
@@ -73,6 +73,14 @@ class Far:
         else:
             self.breaker.trip(verdict.why)
         return verdict
+
+    def renew(self) -> None:
+        """Ask whether the server still has the very same networks; if not, it serves no more."""
+        if self.serves:
+            try:
+                connected(self._connect(), self._spec, SelfTest(self._spec).probes)
+            except Unanswered as error:
+                self.breaker.trip(str(error))
 
     def run(self, at: int, tensor: F32, cancel: Cancel) -> Mapping[str, F32]:
         """Run one network of the model over there. Cancelled where it was called off, Unanswered."""
@@ -170,6 +178,13 @@ class Hybrid:
         """Try one more link of this machine."""
         if self._near is not None:
             self._near.judge_next()
+
+    def renew(self) -> None:
+        """See to it, before another series is read, that the server is still the one that passed the self-test."""
+        if self._far.serves:
+            self._far.renew()
+            if not self._far.serves:
+                self._goes_on(self._far.breaker.reason)
 
     def settle(self) -> None:
         """Try every link of this machine, where the server does not serve."""

@@ -103,6 +103,9 @@ class Served:
             return "not tried yet"
         return verdict.why if not verdict.passed else f"passes, at {verdict.milliseconds or 0.0:.1f} ms a slice"
 
+    def renew(self) -> None:
+        """Before another series is read: nothing changes behind this machine's back."""
+
     def settle(self) -> None:
         """Try every link, so that the fastest serves."""
         while self.pending:
