@@ -139,8 +139,12 @@ def changed(place: Place, size: int, rng: np.random.Generator, strength: float) 
 
 
 def seen(place: Place, size: int) -> F32:
-    """The crop (size, size) of a place as it is."""
-    return moved(place.grey(), size, place.centre, 1.0, 0.0, mirror=False)[0]
+    """The crop (size, size) of a place as it is; the same whenever it is asked for."""
+    rng = np.random.default_rng([int(edge) for edge in place.centre])
+    crop, _ = moved(_put(place.grey(), place.inside, rng), size, place.centre, 1.0, 0.0, mirror=False)
+    if place.inside == "air":
+        crop[_beyond(size, rng)] = 0
+    return crop
 
 
 def _put(grey: F32, inside: str, rng: np.random.Generator) -> F32:

@@ -1,4 +1,4 @@
-"""Both graphs of lung-nodule on made-up bundles: what they see, what they learn from, the folder, the measures."""
+"""The graphs of lung-nodule on made-up bundles: what they see, what they learn from, the folder, the measures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from models.training.tasks import lung_contour, lung_nodule
 from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import REFERENCE, Chain
-from overread.infer.detect import Outliner, pooled
+from overread.infer.detect import pooled
+from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 from overread.infer.slices import centred
 
@@ -428,24 +429,19 @@ def test_a_mask_at_its_place_on_the_canvas_is_what_the_engine_sees() -> None:
 
 
 def test_the_model_that_ships_finds_and_outlines_what_is_round_in_a_made_up_lung() -> None:
-    spec = read(TRAINING.parent / "lung-nodule")
-    served = Chain((REFERENCE,)).serve(spec)
-    assert spec.contour is not None
-    picture = lung_evaluate.picture()
-    (answer,) = served.backend.run(picture, Cancel()).values()
-    marks = answer[0, answer[0, :, 4] >= spec.outputs[0].threshold]
-    assert 2 <= len(marks) <= 6
+    """Five discs and eighty lines of one pixel, on three slices alike."""
+    found = OnnxDetector(read(TRAINING.parent / "lung-nodule"), Chain((REFERENCE,)))(chest(), lambda fraction: None)
+    assert 3 <= len(found) <= 5
     discs = [((243, 190), 9), ((259, 381), 9), ((286, 361), 5), ((302, 149), 5), ((269, 397), 3)]
-    for row0, column0, row1, column1, _ in marks:
+    for proposal in found:
+        assert proposal.box is not None
+        _, row0, column0, _, row1, column1 = proposal.box
         near = [
             radius
             for (row, column), radius in discs
             if np.hypot((row0 + row1) / 2 - row, (column0 + column1) / 2 - column) < 3
         ]
-        assert near, (row0, column0)
+        assert near, proposal.box
         assert abs((row1 - row0) / 2 - near[0]) < 2
-    patch = Outliner(spec.contour, served.looks["contour"], (0.7, 0.7))(
-        picture[0, 0] * 1400 - 1000, (234, 181, 252, 199), Cancel()
-    )
-    assert patch is not None
-    assert int(patch.mask.sum()) == pytest.approx(np.pi * 9**2, rel=0.2)
+        assert int(proposal.mask.voxels.sum()) == pytest.approx(3 * np.pi * near[0] ** 2, rel=0.5)
+    assert int(found[0].mask.voxels.sum()) == pytest.approx(3 * np.pi * 9**2, rel=0.2)

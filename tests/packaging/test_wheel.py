@@ -30,6 +30,7 @@ def test_holds_resources_models_and_licences(wheel: zipfile.ZipFile) -> None:
         assert f"overread/_models/glioma-flair/{wanted}" in names
         for model in ("cxr-pneumonia", "lung-nodule", "retina-vessels", "tumour-t1c"):
             assert f"overread/_models/{model}/{wanted}" in names
+    assert {f"overread/_models/lung-nodule/{look}.onnx" for look in ("contour", "verify")} <= names
     assert "overread/_resources/windows.toml" in names
     assert any(name.startswith("overread/_resources/icons/") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)

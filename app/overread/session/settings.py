@@ -40,9 +40,9 @@ class Settings:
 
     # The reader's name, as it goes into reports and the journal.
     reader: str = field(default_factory=_account)
-    # Models that read a fitting series as soon as it is open. Those for nodules and for T1c are not among them: they
-    # mark healthy things on whole series too often, which is for readers who ask for it.
-    models_on: tuple[str, ...] = ("glioma-flair", "cxr-pneumonia", "retina-vessels")
+    # Models that read a fitting series as soon as it is open. The one for T1c is not among them: it marks healthy
+    # things on whole series too often, which is for readers who ask for it.
+    models_on: tuple[str, ...] = ("glioma-flair", "cxr-pneumonia", "retina-vessels", "lung-nodule")
     # How strongly findings are filled, 0 to 1.
     opacity: float = 0.20
     # Diameter of the brush in mm.

@@ -102,13 +102,20 @@ class Task:
         return functional.binary_cross_entropy_with_logits(output, batch[1] * (1 - 2 * soft) + soft)
 
     def validate(self, net: nn.Module) -> dict[str, float]:
-        """AUC of the patches, AUC of nodules against other bright places of the crops, and both together."""
-        patches = places.of_patches(self._patches["validation"])
-        crops = places.of_crops(self._crops.of(self._parts.validation))
-        auc, own = (
-            roc_auc(chances(net, some, self._size), [place.nodule for place in some]) for some in (patches, crops)
-        )
-        return {"score": (auc + own) / 2, "auc": auc, "crops": own}
+        """AUC of the patches, of the crops' nodules against other bright places and places elsewhere; their mean."""
+        crops = self._crops.of(self._parts.validation)
+        own = places.of_crops(crops)
+        nodules = [place for place in own if place.nodule]
+        parts = {
+            "patches": places.of_patches(self._patches["validation"]),
+            "crops": own,
+            "elsewhere": nodules + places.elsewhere(nodules, crops, self.recipe.seed),
+        }
+        areas = {
+            name: roc_auc(chances(net, some, self._size), [place.nodule for place in some])
+            for name, some in parts.items()
+        }
+        return {"score": sum(areas.values()) / len(areas), **areas}
 
     def export(self, weights: Path, folder: Path) -> None:
         """Add the second look to the folder of the detector, which has to be there, and choose the threshold anew."""
