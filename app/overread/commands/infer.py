@@ -10,12 +10,16 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from overread.commands.answers import emit, files_answer, finding_answer, say, write_json
 from overread.commands.engine import detectors, reader
 from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
 from overread.domain.finding import Findings, Kind
 from overread.domain.ports import Detector
+from overread.domain.study import Stack
+from overread.imaging.register import Registration
 from overread.infer.detector import OnnxDetector
 from overread.session.plugins import blame
 from overread.session.reading import Outcome, accept_all, choose, deliver, read
@@ -45,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         catalogue = scanned(tuple(arguments.path), scratch)
         with _guarded(detector):
             stack = choose(catalogue, detector, arguments.series)
-            outcome = read(stack, detector)
+            outcome = read(stack, detector, catalogue.stacks)
         findings = accept_all(outcome.findings, accepting) if accepting else outcome.findings
         answer = _answer(detector, outcome, findings)
         written = deliver(stack, findings, arguments.out, accepting) if accepting else ()
@@ -91,11 +95,36 @@ def _answer(detector: Detector, outcome: Outcome, findings: Findings) -> dict[st
             **{stage: round(sum(getattr(t, stage) for t in outcome.timings), 2) for stage in ("pre", "run", "post")},
             "total": round(outcome.total_ms, 2),
         },
-        "ms_per_slice": round(statistics.median(t.total for t in outcome.timings), 2) if outcome.timings else None,
+        "ms_per_slice": _ms_per_slice(detector, outcome),
         "series_uid": outcome.stack.identity.series_uid,
+        "registered": [
+            _registered(role, channel.volume.stack, channel.registration, outcome.stack)
+            for role, channel in outcome.channels.items()
+            if channel.registration is not None
+        ],
         "findings": [finding_answer(finding, outcome.stack) for finding in findings],
         "files": [],
         "notice": "Not for clinical use.",
+    }
+
+
+def _ms_per_slice(detector: Detector, outcome: Outcome) -> float | None:
+    """None for a model that reads all slices together."""
+    if not outcome.timings or (isinstance(detector, OnnxDetector) and detector.spec.patches is not None):
+        return None
+    return round(statistics.median(timing.total for timing in outcome.timings), 2)
+
+
+def _registered(role: str, other: Stack, found: Registration, stack: Stack) -> dict[str, Any]:
+    """How a series that was read together with the stack was laid on it."""
+    middle = stack.grid.to_lps((np.array(stack.grid.shape) - 1) / 2)
+    return {
+        "role": role,
+        "series_uid": other.identity.series_uid,
+        "angle_deg": round(found.angle_deg, 2),
+        "shift_mm": round(found.shift_mm(middle), 2),
+        "mutual_information": [round(found.before, 4), round(found.after, 4)],
+        "overlap": round(found.overlap, 3),
     }
 
 
@@ -123,6 +152,8 @@ def _print(answer: dict[str, Any], outcome: Outcome) -> None:
         f"{model['id']} {model['version']} on {backend['name']} {backend['precision'] or ''}".strip(),
         f"{who.display_name} · {who.patient_id} · {who.modality} {who.series_description}",
     )
+    for item in answer["registered"]:
+        say(f"  {item['role']} laid on it: turned by {item['angle_deg']:.1f}°, moved by {item['shift_mm']:.1f} mm")
     if not answer["findings"]:
         say("Looked, found nothing.")
     for number, finding in enumerate(answer["findings"], start=1):

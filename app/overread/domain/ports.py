@@ -64,7 +64,7 @@ class Backend(Protocol):
         """The number format that it computes in: "fp32", "fp16"."""
 
     def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> Mapping[str, NDArray[np.float32]]:
-        """The network's outputs by name for an input (n, channels, rows, columns), each with n first.
+        """The network's outputs by name for an input (n, channels, [slices,] rows, columns), each with n first.
 
         Cancelled where the work was called off.
         """

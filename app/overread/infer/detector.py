@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from overread.domain.study import Stack
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import Chain
 from overread.infer.backends.far import FarChain, Serving
+from overread.infer.channels import NO_CHANNELS, Channels, laid
 from overread.infer.classify import Classification
 from overread.infer.detect import Detection, Outliner, Verifier
 from overread.infer.gate import refusal
@@ -24,6 +25,7 @@ from overread.infer.results import SliceResult, Timing, require_numbers
 from overread.infer.scheduler import SliceQueue
 from overread.infer.segment import Segmentation
 from overread.infer.slices import Slicer
+from overread.infer.volumes import VolumeRun
 
 
 class Task(Protocol):
@@ -53,10 +55,14 @@ def _task(spec: ModelSpec, backend: Backend, looks: Mapping[str, Backend], slice
 class ModelRun:
     """One model on one volume. Safe to use from one worker thread; the results are values."""
 
-    def __init__(self, spec: ModelSpec, served: Serving, volume: Volume) -> None:
-        """Measures the volume's grey values, so every slice has to be there."""
+    def __init__(self, spec: ModelSpec, served: Serving, volume: Volume, others: Channels = NO_CHANNELS) -> None:
+        """Measures the volume's grey values, so every slice has to be there; the other series are laid on its grid."""
         self.spec, self.served = spec, served
-        self.slicer = Slicer.of(volume, spec.prepare)
+        inputs = [
+            (each.intensity, laid(others[each.role], volume.grid, Cancel()) if each.role in others else None)
+            for each in spec.inputs
+        ]
+        self.slicer = Slicer.of(volume, spec.prepare, inputs)
         self._backend, self._looks = served.backend, served.looks
         self._task = _task(spec, self._backend, self._looks, self.slicer)
 
@@ -127,21 +133,41 @@ class OnnxDetector:
         """The model's version."""
         return self.spec.version
 
-    def refuse(self, stack: Stack) -> str:
-        """The gate's sentence."""
-        return refusal(self.spec, stack)
+    def refuse(self, stack: Stack, study: Iterable[Stack] = ()) -> str:
+        """The gate's sentence. Where a model reads several series, `study` holds all there are of this person's."""
+        return refusal(self.spec, stack, study)
 
-    def start(self, volume: Volume) -> ModelRun:
-        """Choose the backend (once, and again where all have failed) and measure the volume."""
+    def _serve(self) -> Serving:
+        """Choose the backend, once, and again where all have failed."""
         if self.served is not None:
             self.served.renew()
         if self.served is None or not self.served.alive:
             self.served = self._chain.serve(self.spec)
-        return ModelRun(self.spec, self.served, volume)
+        return self.served
 
-    def __call__(self, volume: Volume, progress: Callable[[float], None]) -> Sequence[Proposal]:
-        """Read every slice and propose what they show together, on the fastest backend that there is."""
-        run = self.start(volume)
+    def start(self, volume: Volume, others: Channels = NO_CHANNELS) -> ModelRun:
+        """Choose the backend and measure the volume. Not for a 3-D model."""
+        return ModelRun(self.spec, self._serve(), volume, others)
+
+    def start_whole(self, volume: Volume, others: Channels = NO_CHANNELS) -> VolumeRun:
+        """Choose the backend for a pass over the whole volume. ValueError where the model reads slices."""
+        if self.spec.patches is None:
+            raise ValueError(f"{self.spec.id} reads slices")
+        return VolumeRun(self.spec, self.spec.patches, self._serve(), volume, others)
+
+    def __call__(
+        self, volume: Volume, progress: Callable[[float], None], others: Channels = NO_CHANNELS
+    ) -> Sequence[Proposal]:
+        """Read every slice, or the whole of it at once, and propose what that shows; the fastest backend reads."""
+        if self.spec.patches is not None:
+            whole = self.start_whole(volume, others)
+            whole.served.settle()
+            answer = whole.blank()
+            for done, total in whole.read(answer, Cancel()):
+                progress(done / total)
+            self.timings, self.provenance = (answer.timing,), answer.backend
+            return whole.proposals(answer)
+        run = self.start(volume, others)
         run.served.settle()
         results: dict[int, SliceResult] = {}
         for result in run.slices(SliceQueue(run.count)):

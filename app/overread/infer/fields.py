@@ -64,6 +64,16 @@ def sizes(values: Any, what: str) -> tuple[float, float]:
     return read
 
 
+def three(values: Any, what: str) -> tuple[float, float, float]:
+    """Three numbers above 0."""
+    if not isinstance(values, (list, tuple)) or len(values) != 3:
+        raise ValueError(f"“{what}” is not three numbers")
+    first, second, third = (number(value, what) for value in values)
+    if min(first, second, third) <= 0:
+        raise ValueError(f"“{what}” is not above 0")
+    return first, second, third
+
+
 def pixels(values: Any, what: str) -> tuple[int, int]:
     """Rows and columns."""
     rows, columns = sizes(values, what)

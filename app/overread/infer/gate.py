@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from overread.domain.geometry import Plane, plane_axes
@@ -23,10 +25,48 @@ _MODALITIES = {
 _ROUNDING = 1e-3
 
 
-def refusal(spec: ModelSpec, stack: Stack) -> str:
-    """Why the model does not read this stack, in one plain sentence; "" where it does."""
-    reason = _reason(spec, stack)
+def refusal(spec: ModelSpec, stack: Stack, study: Iterable[Stack] = ()) -> str:
+    """Why the model does not read this stack, in one plain sentence; "" where it does.
+
+    `study` are the stacks among which the other series are looked for that the model reads together with this one.
+    """
+    reason = _reason(spec, stack) or _lacking(spec, stack, study)
     return f"{spec.name} does not read this series: {reason}." if reason else ""
+
+
+def partners(spec: ModelSpec, stack: Stack, study: Iterable[Stack]) -> dict[str, Stack]:
+    """The other series that the model reads together with this one, by role, as far as the study has them.
+
+    Of several series of one role the one in the same frame of reference, then the finest, then the first is taken.
+    """
+    whose = stack.identity
+    own = [
+        other
+        for other in study
+        if (other.identity.person, other.identity.study_uid) == (whose.person, whose.study_uid)
+        and other.measurable
+        and other.encoding.samples == 1
+        and (not other.body_part or not stack.body_part or other.body_part == stack.body_part)
+    ]
+
+    def worth(other: Stack) -> tuple[bool, float, int]:
+        elsewhere = other.identity.frame_of_reference_uid != whose.frame_of_reference_uid
+        return elsewhere, round(other.grid.voxel_mm3, 6), other.identity.series_number or 0
+
+    wanted = [each.role for each in spec.inputs if each.role != stack.role]
+    fitting = {role: sorted((other for other in own if other.role == role), key=worth) for role in wanted}
+    return {role: found[0] for role, found in fitting.items() if found}
+
+
+def _lacking(spec: ModelSpec, stack: Stack, study: Iterable[Stack]) -> str:
+    there = partners(spec, stack, study)
+    lacking = [each.role for each in spec.inputs if each.role not in (stack.role, *there)]
+    if not lacking:
+        return ""
+    roles = [each.role for each in spec.inputs]
+    return (
+        f"the model reads {', '.join(roles[:-1])} and {roles[-1]} together, the study has no {' and no '.join(lacking)}"
+    )
 
 
 def _reason(spec: ModelSpec, stack: Stack) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 from overread.domain.errors import UserError
 from overread.domain.finding import Code
 from overread.domain.geometry import Plane
-from overread.imaging.intensity import RULES, IntensityRule
-from overread.infer import fields, graphs
+from overread.imaging.intensity import IntensityRule
+from overread.infer import fields, graphs, inputs
 from overread.infer.graphs import Contour, Graph, Look, Merge, Verify
+from overread.infer.inputs import Input, Patches
 
 SCHEMA = 1
 TASKS = ("segment", "detect", "classify")
@@ -55,7 +56,8 @@ class Output(Named):
     """One thing that the model draws, finds or tells: the channel, its names and when it counts.
 
     A connected part that is smaller than `min_volume_ml`, or than the fraction `keep` of the largest, is dropped.
-    What remains is a finding each, or one finding `together`: vessels, say.
+    What remains is a finding each, or one finding `together`: vessels, say. The threshold is 0 where the greatest of
+    all channels wins.
     """
 
     channel: int
@@ -72,6 +74,7 @@ class Prepare:
     `fit` lays them on a canvas of `size` (rows, columns): "spacing" centre on centre at `spacing_mm` (down, across),
     "stretch" the whole image onto the whole canvas, "inside" the whole image as large as it fits, its aspect kept.
     `neighbours` slices before and after are further channels. `channels` is "grey", or "rgb" with values 0 to 255.
+    Of a 3-D model it says how the slices of a patch lie.
     """
 
     plane: Plane
@@ -101,7 +104,10 @@ class Refine:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model folder, read and checked. `classes` are the columns of `class_output`, where a model has one."""
+    """A model folder, read and checked. `classes` are the columns of `class_output`, where a model has one.
+
+    `inputs` are the series that it reads together, none where it reads one; `patches` is what only a 3-D model has.
+    """
 
     folder: Path
     id: str
@@ -128,6 +134,8 @@ class ModelSpec:
     contour: Contour | None = None
     verify: Verify | None = None
     refine: Refine | None = None
+    inputs: tuple[Input, ...] = ()
+    patches: Patches | None = None
 
     @property
     def graph(self) -> Graph:
@@ -185,13 +193,16 @@ def _named(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _output(channel: int, entry: Mapping[str, Any]) -> Output:
+def _output(channel: int, entry: Mapping[str, Any], patches: Patches | None) -> Output:
+    greatest = patches is not None and patches.labels == "softmax"
+    if greatest and "threshold" in entry:
+        raise ValueError("“threshold” says nothing where the greatest channel wins")
     keep = fields.number(entry.get("keep", 0.0), "keep")
     if not 0 <= keep <= 1:
         raise ValueError("“keep” is not between 0 and 1")
     return Output(
-        channel=channel,
-        threshold=fields.fraction(entry["threshold"], "threshold"),
+        channel=channel + 1 if greatest else channel,
+        threshold=0.0 if greatest else fields.fraction(entry["threshold"], "threshold"),
         min_volume_ml=fields.number(entry.get("min_volume_ml", 0.0), "min_volume_ml"),
         keep=keep,
         together=fields.flag(entry, "together"),
@@ -199,17 +210,10 @@ def _output(channel: int, entry: Mapping[str, Any]) -> Output:
     )
 
 
-def _intensity(table: Mapping[str, Any]) -> IntensityRule:
-    rule = fields.one_of(table, "rule", RULES)
-    low, high = fields.interval([table.get("low", 0.0), table.get("high", 1.0)], "low” to “high")
-    if rule == "percentile" and not 0 <= low < high <= 100:
-        raise ValueError("“low” and “high” are no percentiles")
-    # The other rules bring values to 0 … 1 by themselves.
-    clip = table["clip"] if rule == "median-spread" else table.get("clip", [0.0, 1.0])
-    return IntensityRule(rule, fields.interval(clip, "clip"), low, high)
-
-
-def _prepare(table: Mapping[str, Any], dimensions: str) -> Prepare:
+def _prepare(table: Mapping[str, Any], dimensions: str, patches: Patches | None) -> Prepare:
+    if patches is not None:
+        intensity = inputs.intensity(table["intensity"])
+        return Prepare(patches.plane, patches.spacing_mm[1:], patches.size[1:], intensity)
     fit = fields.one_of(table, "fit", ("spacing", "stretch", "inside"), "spacing")
     channels = fields.one_of(table, "channels", ("grey", "rgb"), "grey")
     neighbours = fields.number(table.get("neighbours", 0), "neighbours")
@@ -221,7 +225,7 @@ def _prepare(table: Mapping[str, Any], dimensions: str) -> Prepare:
         plane=Plane(fields.one_of(table, "plane", tuple(plane.value for plane in Plane))),
         spacing_mm=fields.sizes(table["spacing_mm"], "spacing_mm") if fit == "spacing" else None,
         size=fields.pixels(table["size"], "size"),
-        intensity=_intensity(table["intensity"]),
+        intensity=inputs.intensity(table["intensity"]),
         fit=fit,
         channels=channels,
         neighbours=int(neighbours),
@@ -288,9 +292,18 @@ def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
     """
     if table["schema"] != SCHEMA:
         raise ValueError(f"schema {table['schema']} is not {SCHEMA}")
-    task, dimensions = fields.one_of(table, "task", TASKS), fields.one_of(table, "dimensions", ("2d", "2.5d"))
+    task, dimensions = fields.one_of(table, "task", TASKS), fields.one_of(table, "dimensions", ("2d", "2.5d", "3d"))
     if not table["outputs"]:
         raise ValueError("it has no “outputs”")
+    gate, patches = _gate(table["gate"]), None
+    if dimensions == "3d":
+        if task != "segment" or "class_output" in table or "refine" in table:
+            raise ValueError("“3d” is for a model that draws and does nothing else")
+        patches = inputs.patches(table["prepare"], table["labels"])
+    prepare = _prepare(table["prepare"], dimensions, patches)
+    series = inputs.inputs(table["inputs"], table["prepare"], gate.role) if "inputs" in table else ()
+    if series and prepare.channels == "rgb":
+        raise ValueError("“inputs” and “rgb” do not go together")
     return ModelSpec(
         folder=folder,
         id=fields.text(table, "id"),
@@ -302,13 +315,15 @@ def parse(folder: Path, table: Mapping[str, Any]) -> ModelSpec:
         sha256=fields.text(table, "sha256"),
         input_name=fields.text(table, "input"),
         output_name=fields.text(table, "output"),
-        prepare=_prepare(table["prepare"], dimensions),
-        outputs=tuple(_output(channel, entry) for channel, entry in enumerate(table["outputs"])),
-        gate=_gate(table["gate"]),
+        prepare=prepare,
+        outputs=tuple(_output(channel, entry, patches) for channel, entry in enumerate(table["outputs"])),
+        gate=gate,
         tolerance=_tolerance(table["tolerance"]),
         use=fields.text(table, "use"),
         licence={str(name): str(value) for name, value in table["licence"].items()},
         results=dict(table.get("results", {})),
+        inputs=series,
+        patches=patches,
         **_of_task(folder, task, table),
     )
 

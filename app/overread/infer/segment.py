@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.finding import Mask
+from overread.domain.geometry import Grid
 from overread.domain.ports import Backend, Cancel, Proposal
 from overread.imaging.components import components, joined
 from overread.infer.manifest import ModelSpec, Named, Output
 from overread.infer.refine import second_look
 from overread.infer.results import Patch, SliceClass, SliceResult
 from overread.infer.slices import Slicer
+
+
+def parts(
+    output: Output, voxels: NDArray[np.bool_], score: NDArray[np.uint8], grid: Grid
+) -> Iterator[tuple[Mask, float]]:
+    """The parts of an output's voxels (k, j, i) that count, largest first, each with its mean score, 0 to 1.
+
+    `score` (k, j, i) is in 255ths.
+    """
+    found = components(voxels, grid, output.min_volume_ml, output.keep)
+    for mask in joined(found) if output.together else found:
+        yield mask, float(score[mask.box][mask.inner].mean()) / 255
 
 
 @dataclass(frozen=True)
@@ -59,10 +72,9 @@ class Segmentation:
                     box = slice(row, row + rows), slice(column, column + columns)
                     axes.picture(voxels, result.index)[box] = patch.mask
                     axes.picture(score, result.index)[box] = patch.score
-            parts = components(voxels, grid, output.min_volume_ml, output.keep)
-            for mask in joined(parts) if output.together else parts:
-                mean = float(score[mask.box][mask.inner].mean()) / 255
-                found.append(self._proposal(output, mask, mean, results))
+            found.extend(
+                self._proposal(output, mask, mean, results) for mask, mean in parts(output, voxels, score, grid)
+            )
         return found
 
     def _proposal(self, output: Output, mask: Mask, score: float, results: Mapping[int, SliceResult]) -> Proposal:

@@ -77,8 +77,8 @@ def _probes(spec: ModelSpec, stored: Any) -> list[Probe]:
     if len(names) > 1 and "output" in names.values():
         raise KeyError("output")
     probes = [Probe(stored["input"], {name: stored[key] for name, key in names.items()}, boxes, spec.prepare.size)]
-    channels = 3 if spec.prepare.channels == "rgb" else 2 * spec.prepare.neighbours + 1
-    fits = [_shaped(probes[0].input, (channels, *spec.prepare.size))]
+    channels = 3 if spec.prepare.channels == "rgb" else (2 * spec.prepare.neighbours + 1) * max(1, len(spec.inputs))
+    fits = [_shaped(probes[0].input, (channels, *_extent(spec)))]
     fits += [_shaped(probes[0].outputs[name], wanted) for name, wanted in _wanted(spec).items()]
     for name, look in spec.looks.items():
         (output,) = look.graph.outputs
@@ -87,10 +87,15 @@ def _probes(spec: ModelSpec, stored: Any) -> list[Probe]:
         answer = canvas if name == "contour" else (1,)
         fits += [_shaped(probes[-1].input, canvas), _shaped(probes[-1].outputs[output], answer)]
     if spec.task == "segment":
-        fits.append(probes[0].outputs[spec.output_name].shape[1] >= len(spec.outputs))
+        fits.append(probes[0].outputs[spec.output_name].shape[1] > max(output.channel for output in spec.outputs))
     if not all(fits) or any(len(out) != len(probe.input) for probe in probes for out in probe.outputs.values()):
         raise ValueError("the self-test is not of the size that the manifest gives")
     return probes
+
+
+def _extent(spec: ModelSpec) -> tuple[int, ...]:
+    """Rows and columns of what the network gets, or k, j and i."""
+    return spec.prepare.size if spec.patches is None else spec.patches.size
 
 
 def _wanted(spec: ModelSpec) -> dict[str, tuple[int | None, ...]]:
@@ -100,7 +105,7 @@ def _wanted(spec: ModelSpec) -> dict[str, tuple[int | None, ...]]:
         return {spec.output_name: (None, 5)}
     if spec.task == "classify":
         return {spec.output_name: (count,), spec.activation_output: (count, None, None)}
-    shapes: dict[str, tuple[int | None, ...]] = {spec.output_name: (None, *spec.prepare.size)}
+    shapes: dict[str, tuple[int | None, ...]] = {spec.output_name: (None, *_extent(spec))}
     if spec.class_output:
         shapes[spec.class_output] = (len(spec.classes),)
     return shapes

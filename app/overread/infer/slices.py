@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from weakref import WeakValueDictionary
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from overread.domain.geometry import Box, PlaneAxes, plane_axes
 from overread.domain.volume import Volume
-from overread.imaging.intensity import Normaliser, normaliser
+from overread.imaging.intensity import IntensityRule, Normaliser, normaliser
 from overread.infer.manifest import Prepare
 
 F32 = NDArray[np.float32]
@@ -120,7 +120,10 @@ def centred(
 
 @dataclass(frozen=True)
 class Slicer:
-    """A volume as one model sees it. Built once a volume; slices are numbered along the model's plane."""
+    """A volume as one model sees it. Built once a volume; slices are numbered along the model's plane.
+
+    `beside` are the series that the model reads together, in its order, each on the grid of `volume`, which is one.
+    """
 
     volume: Volume
     axes: PlaneAxes
@@ -128,13 +131,18 @@ class Slicer:
     normalise: Normaliser
     floor: float
     neighbours: int = 0
+    beside: tuple[Slicer, ...] = ()
 
     @classmethod
-    def of(cls, volume: Volume, prepare: Prepare) -> Slicer:
+    def of(cls, volume: Volume, prepare: Prepare, inputs: Sequence[tuple[IntensityRule, Volume | None]] = ()) -> Slicer:
         """Measure the volume's grey values and lay its slices on the model's canvas.
 
-        Models that want to see the very same get the same slicer, as long as one of them has it.
+        `inputs` are the series that the model reads together, None for `volume`, each with its own rule. Models that
+        want to see the very same get the same slicer, as long as one of them has it.
         """
+        if inputs:
+            beside = tuple(cls.of(other or volume, replace(prepare, intensity=rule)) for rule, other in inputs)
+            return replace(cls.of(volume, prepare), beside=beside)
         with _LOCK:  # the second one waits for the measures of the first
             shared = _SHARED.get((id(volume), prepare))
             if shared is None:
@@ -159,8 +167,13 @@ class Slicer:
         """What the model gets for one slice, shape (1, channels, rows, columns).
 
         The channels are the slice, or red, green and blue of it, or the slices `index` − neighbours to `index` +
-        neighbours, of which those beyond the first and last one are that one again.
+        neighbours, of which those beyond the first and last one are that one again; of one series after the other.
         """
+        if not self.beside:
+            return self._own(index)
+        return np.concatenate([slicer._own(index) for slicer in self.beside], axis=1)
+
+    def _own(self, index: int) -> F32:
         near = range(index - self.neighbours, index + self.neighbours + 1)
         taken = [min(max(k, 0), self.count - 1) for k in near]
         if self.volume.colour:
@@ -182,12 +195,12 @@ class Slicer:
 
 
 def _picture(volume: Volume, axes: PlaneAxes, floor: float, index: int) -> F32:
-    return np.asarray(axes.picture(_real(volume, axes.slab(index), floor), 0), np.float32)
+    return np.asarray(axes.picture(real_values(volume, axes.slab(index), floor), 0), np.float32)
 
 
 def prepared(picture: F32, normalise: Normaliser, where: Placement) -> F32:
     """One slice of real values, shape (rows, columns[, 3]) → the model's canvas: the whole of preprocessing."""
-    return where.onto_canvas(normalise(picture), fill=float(normalise.clip[0]))
+    return where.onto_canvas(normalise(picture), fill=normalise.background)
 
 
 def real_sample(volume: Volume) -> NDArray[np.float64]:
@@ -195,10 +208,10 @@ def real_sample(volume: Volume) -> NDArray[np.float64]:
     k, j, i = volume.grid.shape
     step = max(1, round((k * j * i / 2_000_000) ** 0.5))
     thin = slice(step // 2, None, step)
-    return _real(volume, (slice(None), thin, thin))
+    return real_values(volume, (slice(None), thin, thin))
 
 
-def _real(volume: Volume, box: Box, floor: float | None = None) -> NDArray[np.float64]:
+def real_values(volume: Volume, box: Box, floor: float | None = None) -> NDArray[np.float64]:
     """Real values of a box, bright where the image is bright.
 
     Padding (PS3.3 C.7.5.1.1.2) takes the value `floor`, by default the least of the others. MONOCHROME1 (PS3.3

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from overread.infer.results import SliceResult
 
-# A volume, a model, and the SHA-256 of each of its networks.
+# A volume, a model, and the SHA-256 of each of its networks, then the other series that it reads.
 Key = tuple[str, str, tuple[str, ...]]
 
 

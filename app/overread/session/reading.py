@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from overread.dicom.codecs import Undecodable
@@ -12,16 +12,22 @@ from overread.dicom.export import Written, export
 from overread.dicom.load import loaded
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Findings, Reader, Status
-from overread.domain.ports import Detector
+from overread.domain.ports import Cancel, Detector
 from overread.domain.study import Catalogue, Stack
+from overread.infer.channels import NO_CHANNELS, Channels
 from overread.infer.detector import OnnxDetector
+from overread.infer.gate import partners
 from overread.infer.results import Timing
+from overread.session.companions import Companions
 from overread.session.review import accept, proposed, source_of
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of reading one stack: findings, milliseconds for loading and for all, and each slice's timing."""
+    """What came of reading one stack: findings, milliseconds for loading and for all, and each slice's timing.
+
+    A 3-D model has one timing for all. `channels` are the series that were read together with the stack.
+    """
 
     stack: Stack
     findings: Findings
@@ -29,6 +35,7 @@ class Outcome:
     total_ms: float
     timings: tuple[Timing, ...]
     written: tuple[Written, ...] = ()
+    channels: Channels = field(default_factory=dict)
 
 
 def choose(catalogue: Catalogue, detector: Detector, series_uid: str = "") -> Stack:
@@ -40,7 +47,11 @@ def choose(catalogue: Catalogue, detector: Detector, series_uid: str = "") -> St
         stacks = [stack for stack in stacks if stack.identity.series_uid == series_uid]
         if not stacks:
             raise UserError(f"There is no series {series_uid}.", "“overread info PATH” lists the series.")
-    refusals = [detector.refuse(stack) for stack in stacks]
+    study = tuple(catalogue.stacks)
+    refusals = [
+        detector.refuse(stack, study) if isinstance(detector, OnnxDetector) else detector.refuse(stack)
+        for stack in stacks
+    ]
     fitting = [stack for stack, refused in zip(stacks, refusals, strict=True) if not refused]
     if not fitting:
         reasons = dict.fromkeys(refusals)
@@ -51,22 +62,31 @@ def choose(catalogue: Catalogue, detector: Detector, series_uid: str = "") -> St
     return fitting[0]
 
 
-def read(stack: Stack, detector: Detector) -> Outcome:
-    """Load a stack and have a detector propose findings. UserError where the stack cannot be read."""
+def read(stack: Stack, detector: Detector, study: Iterable[Stack] = ()) -> Outcome:
+    """Load a stack and have a detector propose findings; `study` holds what else a model may have to read.
+
+    UserError where the stack cannot be read, or another series cannot be laid on it.
+    """
     start = time.perf_counter()
     try:
         volume = loaded(stack)
     except Undecodable as error:
         raise UserError(f"The series cannot be read: {error}.", "Copy the files again from where they came.") from error
     there = time.perf_counter()
-    proposals = detector(volume, lambda fraction: None)
     sha256, backend = "", f"plug-in {detector.id}"
     timings: tuple[Timing, ...] = ()
+    channels: Channels = NO_CHANNELS
     if isinstance(detector, OnnxDetector):
+        lay = Companions().channel
+        beside = partners(detector.spec, stack, study)
+        channels = {role: lay(volume, other, Cancel()) for role, other in beside.items()}
+        proposals = detector(volume, lambda fraction: None, channels)
         sha256, timings, backend = detector.spec.sha256, detector.timings, detector.provenance
+    else:
+        proposals = detector(volume, lambda fraction: None)
     findings = proposed(proposals, stack, source_of(detector, sha256, backend))
     end = time.perf_counter()
-    return Outcome(stack, findings, (there - start) * 1000, (end - start) * 1000, timings)
+    return Outcome(stack, findings, (there - start) * 1000, (end - start) * 1000, timings, channels=channels)
 
 
 def accept_all(findings: Findings, reader: Reader) -> Findings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,11 +14,14 @@ from overread.domain.study import Stack
 from overread.domain.view import ViewState
 from overread.infer.backends.far import Serving
 from overread.infer.detector import ModelRun, OnnxDetector
+from overread.infer.gate import partners
 from overread.infer.results import Patch, SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
+from overread.infer.volumes import VolumeRun
+from overread.session.companions import Companions
 from overread.session.jobs import Job, Jobs
 from overread.session.kept import Kept, Shelf
-from overread.session.review import proposed, source_of
+from overread.session.passes import Arriving, Pass, Share
 from overread.session.state import Image, Phase, Reading
 
 _TIMES = 40
@@ -30,21 +33,30 @@ _FRESH: Mapping[str, Any] = {"text": "", "notice": "", "done": 0, "total": 0, "t
 
 @dataclass(eq=False)
 class _Run:
-    """One model on one stack. Everything here belongs to the main thread, but for the queue."""
+    """One model on one stack. Everything here belongs to the main thread, but for the queue.
+
+    A model that reads all at once has a queue without slices.
+    """
 
     detector: OnnxDetector
     image: Image
     queue: SliceQueue
     shelf: Shelf
-    engine: ModelRun | None = None
+    engine: ModelRun | VolumeRun | None = None
     job: Job | None = None
     delivered: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the stack is read in one pass, which is then not steered by where the reader looks."""
+        return self.detector.spec.patches is not None
 
 
 class Runs:
     """Keeps every model that is switched on busy with what the reader looks at.
 
-    `changed(reading)` hears of every change; `propose(findings, detector, stack)` gets what a whole stack showed.
+    `changed(reading)` hears of every change; `propose(findings, detector, stack)` gets what a whole stack showed;
+    `study()` is asked for all stacks that are open, among which a model finds the other series that it reads.
     """
 
     def __init__(
@@ -53,13 +65,18 @@ class Runs:
         jobs: Jobs,
         changed: Callable[[Reading], None],
         propose: Callable[[tuple[Finding, ...], OnnxDetector, Stack], None],
+        study: Callable[[], Iterable[Stack]] = tuple,
     ) -> None:
-        self._jobs, self._changed, self._propose = jobs, changed, propose
+        self._jobs, self._changed, self._propose, self._study = jobs, changed, propose, study
+        self._companions = Companions()
+        self._answers: dict[tuple[str, ...], tuple[Finding, ...]] = {}
         self._detectors = {detector.id: detector for detector in detectors}
         self._runs: dict[str, _Run] = {}
         self._kept = Kept(_KEPT_BYTES)
         self._trying: Job | None = None
-        self.readings: dict[str, Reading] = {d.id: Reading(d.id, d.title, d.version, use=d.spec.use) for d in detectors}
+        self.readings: dict[str, Reading] = {
+            d.id: Reading(d.id, d.title, d.version, use=d.spec.use, whole=d.spec.patches is not None) for d in detectors
+        }
 
     @property
     def detectors(self) -> tuple[OnnxDetector, ...]:
@@ -81,7 +98,7 @@ class Runs:
                 self._begin(detector, image, view)
 
     def _begin(self, detector: OnnxDetector, image: Image, view: ViewState) -> None:
-        refused = detector.refuse(image.stack)
+        refused = detector.refuse(image.stack, self._study())
         if refused:
             self._set(detector.id, phase=Phase.CLOSED, **{**_FRESH, "text": refused})
         elif not image.ready.complete:
@@ -89,11 +106,16 @@ class Runs:
         elif not image.ready.whole:
             text = f"{detector.title} does not read this series: {image.ready.unread}."
             self._set(detector.id, phase=Phase.CLOSED, **{**_FRESH, "text": text})
+        elif detector.spec.patches is not None:
+            self._runs[detector.id] = _Run(detector, image, SliceQueue(0), Shelf())
+            self._set(detector.id, phase=Phase.STARTING, **_FRESH)
+            self._work(self._runs[detector.id])
         else:
             axes = plane_axes(image.stack.grid, detector.spec.prepare.plane)
             count = image.stack.grid.shape[axes.through]
             hashes = tuple(graph.sha256 for graph in detector.spec.graphs)
-            shelf = self._kept.shelf((image.stack.uid, detector.id, hashes))
+            beside = tuple(each.uid for each in partners(detector.spec, image.stack, self._study()).values())
+            shelf = self._kept.shelf((image.stack.uid, detector.id, (*hashes, *beside)))
             queue = SliceQueue(count, frozenset(shelf.results))
             queue.look_at(view.cursor[axes.through], view.direction)
             self._runs[detector.id] = _Run(detector, image, queue, shelf)
@@ -102,21 +124,12 @@ class Runs:
 
     def _work(self, run: _Run) -> None:
         """Have a worker read until nobody waits for more, and then put together what was found."""
-        detector, volume, queue = run.detector, run.image.volume, run.queue
-        engine, known = run.engine, dict(run.shelf.results)
-
-        def work(job: Job) -> Generator[Any, None, None]:
-            current = engine if engine is not None and engine.served.alive else detector.start(volume)
-            yield current
-            for result in current.slices(queue):
-                known[result.index] = result
-                job.fraction = len(known) / current.count
-                yield result
-            if len(known) == current.count:
-                proposals = current.proposals(known)
-                source = source_of(detector, detector.spec.sha256, current.provenance(known))
-                yield proposed(proposals, volume.stack, source)
-
+        detector, volume = run.detector, run.image.volume
+        task = Pass(detector, volume, partners(detector.spec, volume.stack, self._study()), self._companions)
+        if run.whole:
+            work = partial(task.whole, self._answers)
+        else:
+            work = partial(task.slices, run.engine, run.queue, dict(run.shelf.results))
         job = self._jobs.stream(
             f"{detector.title} reads {volume.stack.identity.series_description or 'the series'}",
             work,
@@ -126,16 +139,21 @@ class Runs:
         )
         run.job = job if job.running else None
 
-    def _arrived(self, run: _Run, value: ModelRun | SliceResult | tuple[Finding, ...]) -> None:
+    def _arrived(self, run: _Run, value: Arriving) -> None:
         model_id = run.detector.id
         if self._runs.get(model_id) is not run:
             return
         reading = self.readings[model_id]
-        if isinstance(value, ModelRun):
+        if isinstance(value, str):
+            self._set(model_id, text=value)
+        elif isinstance(value, (ModelRun, VolumeRun)):
             run.engine = value
-            self._set(model_id, phase=reading.phase if reading.phase is Phase.PAUSED else Phase.RUNNING)
+            self._set(model_id, phase=reading.phase if reading.phase is Phase.PAUSED else Phase.RUNNING, text="")
             self._say_what_serves(run)
             self._try_faster()
+        elif isinstance(value, Share):
+            self._say_what_serves(run)
+            self._set(model_id, done=value.done, total=value.total)
         elif isinstance(value, SliceResult):
             self._kept.put(run.shelf, value)
             self._say_what_serves(run)
@@ -211,11 +229,14 @@ class Runs:
             self._work(run)
 
     def pause(self, model_id: str) -> None:
-        """Stop reading the rest; what the reader looks at is still read."""
+        """Stop reading the rest; what the reader looks at is still read. A pass over all of it is called off."""
         run = self._runs.get(model_id)
         if run is not None and self.readings[model_id].busy:
             run.queue.read_rest(wanted=False)
-            self._set(model_id, phase=Phase.PAUSED)
+            if run.whole and run.job is not None:
+                run.job.cancel.cancel()
+                run.job = None
+            self._set(model_id, phase=Phase.PAUSED, text="")
 
     def stop(self, job: Job) -> bool:
         """Have the model whose job this is read no more than what the reader looks at. False where it is no model's."""
@@ -241,7 +262,7 @@ class Runs:
         runs = [
             run
             for run in self._runs.values()
-            if run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane
+            if run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane and not run.whole
         ]
         return bool(runs) and all(index in run.shelf.results for run in runs)
 

@@ -59,7 +59,8 @@ class Session:
         self.settings = Settings()
         self.plugins = tuple(plugins)
         self.jobs = Jobs(dispatch, executor, self.fail)
-        self.runs = Runs(detectors, self.jobs, self.reading_changed.emit, self._propose)
+        told = self.reading_changed.emit
+        self.runs = Runs(detectors, self.jobs, told, self._propose, lambda: self.sources.catalogue.stacks)
         self._books = Books(paths.data() / "journals")
         self._book: Book | None = None
         self._views: dict[str, ViewState] = {}
@@ -121,7 +122,7 @@ class Session:
         """What to show first: a series that a switched-on model reads, else the longest one."""
         detectors = [d for d in self.detectors if d.id in self.settings.models_on]
         for stack in stacks:
-            if any(not detector.refuse(stack) for detector in detectors):
+            if any(not detector.refuse(stack, stacks) for detector in detectors):
                 return stack
         return max(stacks, key=lambda stack: len(stack.frames))
 

@@ -52,7 +52,8 @@ class Reading:
 
     `notice` is one more, on what runs the model: what failed and what goes on in its place. `proof` says how well what
     serves did in the self-test, `why` what keeps each other backend from serving. `standing` is how things stand with
-    a server, in a few words; `whither` where the images go, "" while they stay on this machine.
+    a server, in a few words; `whither` where the images go, "" while they stay on this machine. `done` of `total`
+    slices are read, or parts where it reads the `whole` stack in one pass.
     """
 
     model_id: str
@@ -72,6 +73,7 @@ class Reading:
     use: str = ""
     times_ms: tuple[float, ...] = ()
     tested_ms: float | None = None
+    whole: bool = False
 
     @property
     def median_ms(self) -> float | None:

@@ -75,14 +75,20 @@ def sentence(reading: Reading) -> str:
     """Where a model stands, in words."""
     if reading.text:
         return reading.text
+    done, total = reading.done, reading.total
+    if reading.whole:
+        reads, stopped, seen = f"Reads part {min(done + 1, total)} of {total} …", "Stopped.", "all of it"
+    else:
+        reads, seen = f"Reads slice {min(done + 1, total)} of {total} …", f"{total} slices"
+        stopped = f"Reads what you look at; {done} of {total} slices read."
     return {
         Phase.OFF: "Off.",
         Phase.CLOSED: "",
         Phase.WAITING: "Waits for the images.",
         Phase.STARTING: "Starts …",
-        Phase.RUNNING: f"Reads slice {min(reading.done + 1, reading.total)} of {reading.total} …",
-        Phase.PAUSED: f"Reads what you look at; {reading.done} of {reading.total} slices read.",
+        Phase.RUNNING: reads,
+        Phase.PAUSED: stopped,
         Phase.DONE: reading.use,
-        Phase.NOTHING: f"Looked at {reading.total} slices, found nothing. {reading.use}",
+        Phase.NOTHING: f"Looked at {seen}, found nothing. {reading.use}",
         Phase.FAILED: "",
     }[reading.phase]

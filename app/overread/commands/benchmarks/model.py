@@ -35,7 +35,7 @@ def slice_model(scratch: Path) -> list[Row]:
     rows = []
     for detector in models():
         stack = next((s for s in stacks if not detector.refuse(s)), None)
-        if stack is not None:
+        if stack is not None and detector.spec.patches is None:
             rows.append(_measure(detector, stack))
     return rows
 
