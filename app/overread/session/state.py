@@ -77,7 +77,12 @@ class Reading:
 
     @property
     def median_ms(self) -> float | None:
-        """Milliseconds a slice, over the last slices; those of the self-test where what serves has read none yet."""
+        """Milliseconds a slice, over the last slices; those of the self-test where what serves has read none yet.
+
+        None of a model that reads no slices.
+        """
+        if self.whole:
+            return None
         return median(self.times_ms) if self.times_ms else self.tested_ms
 
     @property
