@@ -3,6 +3,8 @@
 `python -m models.training collections NAME --data PATH`: what a folder with a public collection holds.
 
 `optimise` is a step of its own: it prunes and quantises what `train` and `export` made, and says what that is worth.
+So is `explain`: it writes the explaining graph of a folder anew, which `export` does too, with the weights in its
+model.onnx.
 
 `train RECIPE --network NAME` trains another net in the place of the recipe's; `compare` measures such runs side by
 side.
@@ -14,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.training import card, compare, networks, recipe, report, task
+from models.training import card, compare, networks, recipe, recovered, report, task
 from models.training.collections.command import READERS, summary
 from models.training.optimise import optimise
 from models.training.train import Places, train
@@ -26,6 +28,7 @@ STEPS = {
     "make": "train, export and evaluate, the parts that the recipe names too",
     **dict.fromkeys(MAKE, "this step alone"),
     "optimise": "prune and quantise; ships what is faster and as good",
+    "explain": "write explain.onnx anew, with the weights of model.onnx",
 }
 
 
@@ -93,6 +96,9 @@ def main() -> int:
         if places.log.exists():
             report.learning_curves(places.log, folder / report.FIGURES / "learning.png")
             card.refresh(folder)
+    if "explain" in steps:
+        recovered.explain(work, chosen, folder)
+        say(f"{folder / chosen.manifest['explain']['file']} written")
     if "optimise" in steps:
         table = optimise(chosen, work, places.best, folder, steps=arguments.steps, threads=arguments.threads)
         say(table.markdown())

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.training import gradient_head
 from models.training.prune import fitted
 from overread.dicom.demo import demo_truth, ensure_demo
 from overread.dicom.load import loaded
@@ -52,14 +53,44 @@ def write_model(
     """Write model.onnx, model.toml and selftest.npz. ValueError where ONNX Runtime and torch disagree.
 
     ``model`` maps one tensor to as many tensors as there are ``outputs``; ``tensor`` is the input of the self-test.
+    Where the manifest's `explain` names a file, that is written too; the model's part ``net`` gives the logits then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "model.onnx"
     boxes = str(manifest["output"]) if manifest["task"] == "detect" else ""
     expected = write_graph(file, model, tensor, str(manifest["input"]), outputs, boxes)
     np.savez_compressed(folder / "selftest.npz", allow_pickle=False, input=tensor, **expected)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    write_manifest(folder, {"schema": SCHEMA, **manifest, "sha256": sha256})
+    table = {"schema": SCHEMA, **manifest, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    if "file" in manifest.get("explain", {}):
+        table["explain"] = write_explanation(folder, table, model.get_submodule("net"), tensor)
+    write_manifest(folder, table)
+
+
+def write_explanation(
+    folder: Path, manifest: Mapping[str, Any], net: nn.Module, tensor: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Write the graph that explains a net's logits, and its part of selftest.npz; returns the manifest's `explain`.
+
+    In the self-test the region is what the model draws on ``tensor`` (1, channels, rows, columns), and where it draws
+    nothing the middle of it. ValueError where ONNX Runtime and torch disagree, or where nothing speaks for the region.
+    """
+    explain, test = dict(manifest["explain"]), folder / "selftest.npz"
+    with np.load(test) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    chance = arrays[manifest["output"] if manifest["output"] in arrays else "output"]
+    drawn = chance[: len(tensor), : len(manifest["outputs"])] >= manifest["outputs"][0]["threshold"]
+    rows, columns = tensor.shape[2:]
+    if not drawn.any():
+        drawn[..., rows // 3 : rows - rows // 3, columns // 3 : columns - columns // 3] = True
+    graph = gradient_head.traced(net, explain["layer"], explain["method"], tensor, drawn.shape[1])
+    marked = gradient_head.marked(tensor, drawn)
+    file = folder / explain["file"]
+    expected = write_graph(file, graph, marked, explain["input"], [explain["output"]])
+    if not expected[explain["output"]].any():
+        raise ValueError(f"nothing in {explain['layer']} speaks for the region of the self-test")
+    arrays |= {"explain_region": drawn, "explain_output": expected[explain["output"]]}
+    np.savez_compressed(test, allow_pickle=False, **arrays)
+    return {**explain, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def write_graph(
@@ -124,8 +155,9 @@ def demo_tensor(manifest: Mapping[str, Any], role: str) -> NDArray[np.float32]:
     ``role`` says in which sequence: T1, T1C, T2 or FLAIR.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        # there are no weights yet, so no digest of them
-        prepare = parse(Path(scratch), {"schema": SCHEMA, **manifest, "sha256": "0" * 64}).prepare
+        # there are no weights yet, so no digest of them, and nothing that explains them
+        table = {name: value for name, value in manifest.items() if name != "explain"}
+        prepare = parse(Path(scratch), {"schema": SCHEMA, **table, "sha256": "0" * 64}).prepare
         study = ensure_demo(Path(scratch))
         catalogue = scanned((study,), Path(scratch) / "scan")
         volume = loaded(next(stack for stack in catalogue.stacks if stack.role == role))

@@ -6,6 +6,7 @@ net twice, of the image and of its mirror image; `OneLayer` is the same function
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -15,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.training import networks, vision
+from models.training import networks, recipe, vision
 from models.training.classifier_net import Classifier, Explained
-from models.training.recipe import Recipe
 from models.training.recovered import recover
+
+RECIPES = Path(__file__).resolve().parent
 
 
 class OneLayer(nn.Module):
@@ -40,12 +42,20 @@ class OneLayer(nn.Module):
         return self.net.logits(cast("Tensor", self.net.head(features))) / self.temperature
 
 
-def shipped(recipe: Recipe, temperature: float, file: Path, tensor: NDArray[np.float32]) -> Explained:
-    """The torch net of a classifier, with the weights of its ONNX file; see `recovered`."""
-    words = dict(recipe.network)
-    explained = Explained(cast("Classifier", networks.build(words.pop("name", "classifier"), **words)), temperature)
-    recover(explained, file, tensor)
-    return explained
+def shipped(folder: Path) -> tuple[Explained, NDArray[np.float32]]:
+    """The torch net of a classifier's folder, with the weights of its model.onnx, and an image for it.
+
+    The image is that of the self-test, (1, 1, rows, columns), by which both were compared; see `recovered`.
+    """
+    table = tomllib.loads((folder / "model.toml").read_text("utf-8"))
+    made = recipe.read(RECIPES / f"{table['id'].replace('-', '_')}.toml")
+    words = dict(made.network)
+    net = cast("Classifier", networks.build(words.pop("name", "classifier"), **words))
+    explained = Explained(net, table["results"]["temperature"])
+    with np.load(folder / "selftest.npz") as stored:
+        tensor = np.asarray(stored["input"][:1], np.float32)
+    recover(explained, folder / "model.onnx", tensor)
+    return explained, tensor
 
 
 class Reference:

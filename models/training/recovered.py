@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import tomlkit
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from models.training.export import disagreement
+from models.training.export import disagreement, write_explanation, write_manifest
+from models.training.recipe import Recipe
+from models.training.task import Explained, Task
 
 # Layers of one shape that were exchanged would show far above this; single precision stays far below.
 PARITY = 1e-4
@@ -64,6 +67,23 @@ def recover(model: nn.Module, file: Path, tensor: NDArray[np.float32]) -> None:
     worst = disagreement(file, tensor, {name: each.numpy() for name, each in zip(outputs, answers, strict=True)})
     if not worst <= PARITY:
         raise ValueError(f"with the weights of {file.name} the net gives other answers: off by {worst:.2g}")
+
+
+def explain(work: Task, recipe: Recipe, folder: Path) -> None:
+    """Write a folder's explaining graph anew, as the recipe wants it, with the weights of its model.onnx.
+
+    ValueError where the model has none, or where the file is not of the recipe's net.
+    """
+    if not isinstance(work, Explained) or "file" not in recipe.manifest.get("explain", {}):
+        raise ValueError(f"{recipe.name} comes without a graph that explains it")
+    table = tomlkit.parse((folder / "model.toml").read_text("utf-8")).unwrap()
+    with np.load(folder / "selftest.npz") as stored:
+        tensor = stored["input"][:1]
+    model = work.shipped()
+    recover(model, folder / "model.onnx", tensor)
+    table["explain"] = dict(recipe.manifest["explain"])
+    table["explain"] = write_explanation(folder, table, model.get_submodule("net"), tensor)
+    write_manifest(folder, table)
 
 
 def _load_named(model: nn.Module, graph: onnx.GraphProto) -> None:

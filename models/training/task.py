@@ -63,6 +63,14 @@ class Comparable(Task, Protocol):
         """What a trained net is worth on the held-out part: the net alone, each slice read once, no part dropped."""
 
 
+@runtime_checkable
+class Explained(Task, Protocol):
+    """A task whose model comes with a graph that explains it, which can be made again from the model's own file."""
+
+    def shipped(self) -> nn.Module:
+        """What `export` writes, with fresh weights; its part ``net`` gives the logits."""
+
+
 def create(recipe: Recipe, data: Path, fold: int = 0) -> Task:
     """The task of a recipe: class `Task` of the module of that name. ValueError where the fold is none of its folds."""
     if not 0 <= fold < recipe.folds:

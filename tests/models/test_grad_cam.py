@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.training import recipe
 from models.training.bundles import image, rows
 from models.training.classifier_net import Classifier, Explained
 from models.training.evaluate import spaced, volume_of
@@ -47,8 +46,7 @@ def spec() -> ModelSpec:
 @pytest.fixture(scope="module")
 def net(spec: ModelSpec) -> Explained:
     """The torch net of the shipped classifier; that it answers as the file does is what `recover` asks for."""
-    made = recipe.read(MODELS / "training" / "cxr_pneumonia.toml")
-    return shipped(made, spec.results["temperature"], spec.weights, phantom(*spec.prepare.size))
+    return shipped(spec.folder)[0]
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,67 @@ slices = [1, 1]
     return write(folder, model_id, weights, manifest, noise(2, 3 if channels == "rgb" else 1, 64, 64) ** 2)
 
 
+def asked_model(
+    folder: Path, model_id: str = "asked", *, method: str = "Seg-Grad-CAM", outputs: int = 1, size: int = 64
+) -> Path:
+    """Bright pixels, and beside them (with two outputs) dark ones; why: means over 8×8 pixels of the last region.
+
+    By "Eigen-CAM" the features are these means and their negatives, over the whole image. Pixels are 1.5 mm wide.
+    """
+    nodes = [
+        helper.make_node("Sub", ["image", "level"], ["above"]),
+        helper.make_node("Mul", ["above", "gain"], ["steep"]),
+        helper.make_node("Sigmoid", ["steep"], ["bright"]),
+        helper.make_node("Sub", ["one", "bright"], ["dark"]),
+        helper.make_node("Concat", ["bright", "dark"][:outputs], ["probability"], axis=1),
+        helper.make_node("AveragePool", ["image"], ["means"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Neg", ["means"], ["against"]),
+        helper.make_node("Concat", ["means", "against"], ["features"], axis=1),
+    ]
+    given = {"probability": 4, "features": 4} if method == "Eigen-CAM" else {"probability": 4}
+    known = {"level": np.float32(0.6), "gain": np.float32(20), "one": np.float32(1)}
+    weights = graph(nodes, "image", given, **known)
+    tensor, second, more, file = noise(1, 1, size, size), 'features = "features"', {}, b""
+    if method != "Eigen-CAM":
+        split = np.array([1, *[1] * outputs], np.int64)
+        nodes = [
+            helper.make_node("Split", ["marked", "split"], ["image", "first", "second"][: 1 + outputs], axis=1),
+            helper.make_node("Mul", ["image", ["first", "second"][outputs - 1]], ["inside"]),
+            helper.make_node("AveragePool", ["inside"], ["mean"], kernel_shape=[8, 8], strides=[8, 8]),
+            helper.make_node("Relu", ["mean"], ["heatmap"]),
+        ]
+        file = graph(nodes, "marked", {"heatmap": 4}, split=split)
+        region = np.zeros((1, outputs, size, size), np.bool_)
+        region[:, :, 8:40, 16:48] = True
+        answer = answers(file, np.concatenate([tensor, region.astype(np.float32)], axis=1))["heatmap"]
+        more = {"explain_region": region, "explain_output": answer}
+        second = f'''file = "explain.onnx"
+sha256 = "{hashlib.sha256(file).hexdigest()}"
+input = "marked"
+output = "heatmap"'''
+    drawn = "".join(f"[[outputs]]\n{names(label)}threshold = 0.5\n" for label in ("Bright", "Dark")[:outputs])
+    manifest = f"""task = "segment"
+dimensions = "2d"
+output = "probability"
+[prepare]
+plane = "axial"
+spacing_mm = [1.5, 1.5]
+size = [{size}, {size}]
+intensity = {{ rule = "window", low = 0, high = 1000 }}
+{drawn}
+[explain]
+method = "{method}"
+layer = "means"
+{second}
+[gate]
+modality = ["MR"]
+"""
+    target = write(folder, model_id, weights, manifest, tensor, **more)
+    if file:
+        (target / "explain.onnx").write_bytes(file)
+    return target
+
+
 def _contour() -> bytes:
     nodes = [
         helper.make_node("Sub", ["crop", "half"], ["above"]),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from overread import __version__
 from overread.commands.answers import emit, say
+from overread.commands.benchmarks.explain import explain
 from overread.commands.benchmarks.graph import graph_alone
 from overread.commands.benchmarks.loading import first_slice, series_load
 from overread.commands.benchmarks.model import slice_model
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "slice-e2e": slice_e2e,
     "slice-model": slice_model,
     "graph-alone": graph_alone,
+    "explain": explain,
     "cancel": cancel,
     "scroll": scroll,
     "scroll-overlay": scroll_overlay,

@@ -89,7 +89,7 @@ def _export(installed: list[OnnxDetector], arguments: argparse.Namespace) -> int
     if not arguments.id:
         raise argparse.ArgumentError(None, "Where to? “overread models export-triton DIR”.")
     plan = Plan("tensorrt" if arguments.tensorrt else "onnx", arguments.batch, arguments.instances)
-    specs = [detector.spec for detector in installed]
+    specs = _specs(installed)
     exported = export(specs, Path(arguments.id), plan, echo=arguments.echo)
     if arguments.json:
         emit({"repository": arguments.id, "precision": plan.precision, "models": [asdict(one) for one in exported]})
@@ -97,7 +97,7 @@ def _export(installed: list[OnnxDetector], arguments: argparse.Namespace) -> int
     for one in exported:
         size = f"up to {plan.batch} images at once" if one.batched else "one image at a time: its batch axis is fixed"
         say(f"{one.name} version {one.version}, {plan.precision}, {size}")
-    say(*(f"{spec.name}: {spec.use}" for spec in specs))
+    say(*(f"{detector.title}: {detector.spec.use}" for detector in installed))
     return 0
 
 
@@ -123,14 +123,19 @@ def _show(spec: ModelSpec, as_json: bool) -> int:
     return 0
 
 
+def _specs(installed: list[OnnxDetector]) -> list[ModelSpec]:
+    """The models, each followed by the graph that explains it, where it has one."""
+    return [spec for detector in installed for spec in (detector.spec, detector.spec.explaining) if spec is not None]
+
+
 def _check(installed: list[OnnxDetector], as_json: bool) -> int:
     served_by, served = chain(), True
     answer: list[dict[str, Any]] = []
-    for detector in installed:
-        verdicts = tried(served_by, detector.spec)
+    for spec in _specs(installed):
+        verdicts = tried(served_by, spec)
         served = served and any(verdict.passed for verdict in verdicts)
         links = [link_answer(verdict) for verdict in verdicts]
-        answer.append({"id": detector.id, "version": detector.version, "backends": links})
+        answer.append({"id": spec.id, "version": spec.version, "backends": links})
     if as_json:
         emit({"models": answer})
     else:

@@ -12,7 +12,7 @@ from overread.domain.geometry import Plane
 
 @dataclass(frozen=True)
 class Heatmap:
-    """A class activation map on one slice, as coarse as the model's layer has it.
+    """A class activation map on one slice, as coarse as the model's layer has it; of no class where `label` is "".
 
     `packed` are `shape` (h, w) little-endian float32 values in C order, in the units of the network's activations:
     the greater, the more speaks for `label`; below 0 it speaks against it. The map fills `extent`: row0, column0,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from overread.domain.finding import Kind, Mask
 from overread.domain.heatmap import Heatmap
 from overread.domain.ports import Cancel, Proposal
-from overread.infer.manifest import Explain, ModelSpec
+from overread.infer.graphs import Explain
+from overread.infer.manifest import ModelSpec
 from overread.infer.results import SliceClass, SliceResult
 from overread.infer.slices import Slicer
 

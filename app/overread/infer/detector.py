@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ from overread.infer.scheduler import SliceQueue
 from overread.infer.segment import Segmentation
 from overread.infer.slices import Slicer
 from overread.infer.volumes import VolumeRun
+from overread.infer.why import Why
 
 
 class Task(Protocol):
@@ -39,7 +41,7 @@ class Task(Protocol):
 
 
 def _task(spec: ModelSpec, backend: Backend, looks: Mapping[str, Backend], slicer: Slicer) -> Task:
-    if spec.explain is not None:
+    if spec.explain is not None and spec.activation_output:
         return Classification(spec, slicer, spec.explain)
     if spec.merge is None:
         return Segmentation(spec, slicer, backend)
@@ -113,7 +115,7 @@ class OnnxDetector:
     """A model folder as a detector like any other."""
 
     def __init__(self, spec: ModelSpec, chain: Chain | FarChain) -> None:
-        self.spec, self._chain = spec, chain
+        self.spec, self.chain = spec, chain
         self.timings: tuple[Timing, ...] = ()
         self.provenance = ""
         self.served: Serving | None = None
@@ -133,6 +135,11 @@ class OnnxDetector:
         """The model's version."""
         return self.spec.version
 
+    @cached_property
+    def why(self) -> Why:
+        """What asks the model for its reasons."""
+        return Why(self.spec, self.chain)
+
     def refuse(self, stack: Stack, study: Iterable[Stack] = ()) -> str:
         """The gate's sentence. Where a model reads several series, `study` holds all there are of this person's."""
         return refusal(self.spec, stack, study)
@@ -142,7 +149,7 @@ class OnnxDetector:
         if self.served is not None:
             self.served.renew()
         if self.served is None or not self.served.alive:
-            self.served = self._chain.serve(self.spec)
+            self.served = self.chain.serve(self.spec)
         return self.served
 
     def start(self, volume: Volume, others: Channels = NO_CHANNELS) -> ModelRun:

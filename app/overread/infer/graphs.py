@@ -29,6 +29,21 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class Explain:
+    """How a model says where it looked: the method ("CAM") and the layer.
+
+    A classification gives its maps as an output of its own. Else `graph` computes the map of a region, which is the
+    last channels of its input, one for each output of the model; or `features` names the output with the layer's
+    features, of which "Eigen-CAM" makes a map.
+    """
+
+    method: str
+    layer: str
+    graph: Graph | None = None
+    features: str = ""
+
+
+@dataclass(frozen=True)
 class Merge:
     """When boxes of two slices are one thing: they overlap so much (IoU) and are at most so far apart."""
 
@@ -62,6 +77,16 @@ class Verify(Look):
     floor: float
 
 
+def explain(folder: Path, table: Mapping[str, Any]) -> Explain:
+    """Read `[explain]` of a segmentation. KeyError or ValueError where it is not one."""
+    method, layer = fields.text(table, "method"), fields.text(table, "layer")
+    if "file" in table:
+        return Explain(method, layer, graph=_graph(folder, table))
+    if method != "Eigen-CAM":
+        raise ValueError(f"“explain” by {method} needs a “file”")
+    return Explain(method, layer, features=fields.text(table, "features"))
+
+
 def merge(table: Mapping[str, Any]) -> Merge:
     """Read `[merge]`. KeyError or ValueError where it is not one."""
     gap = fields.number(table["gap_mm"], "gap_mm")
@@ -80,14 +105,18 @@ def verify(folder: Path, table: Mapping[str, Any]) -> Verify:
     return Verify(**_look(folder, table), floor=fields.fraction(table["floor"], "floor"))
 
 
-def _look(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+def _graph(folder: Path, table: Mapping[str, Any]) -> Graph:
     file = fields.text(table, "file")
     if Path(file).name != file:
         raise ValueError("“file” is no file of the model's folder")
     names = fields.text(table, "input"), (fields.text(table, "output"),)
+    return Graph(folder / file, fields.text(table, "sha256"), *names)
+
+
+def _look(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     spacing = table["spacing_mm"]
     return {
-        "graph": Graph(folder / file, fields.text(table, "sha256"), *names),
+        "graph": _graph(folder, table),
         "size": fields.pixels(table["size"], "size"),
         "spacing_mm": fields.sizes(spacing if isinstance(spacing, (list, tuple)) else [spacing] * 2, "spacing_mm"),
     }

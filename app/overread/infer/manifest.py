@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from overread.domain.finding import Code
 from overread.domain.geometry import Plane
 from overread.imaging.intensity import IntensityRule
 from overread.infer import fields, graphs, inputs
-from overread.infer.graphs import Contour, Graph, Look, Merge, Verify
+from overread.infer.graphs import Contour, Explain, Graph, Look, Merge, Verify
 from overread.infer.inputs import Input, Patches
 
 SCHEMA = 1
@@ -87,14 +87,6 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class Explain:
-    """How a classification is explained: the method ("CAM") and the layer that it looks at."""
-
-    method: str
-    layer: str
-
-
-@dataclass(frozen=True)
 class Refine:
     """How slices that showed something are read again for the findings: mirrored too, blended across slices."""
 
@@ -136,11 +128,13 @@ class ModelSpec:
     refine: Refine | None = None
     inputs: tuple[Input, ...] = ()
     patches: Patches | None = None
+    file: str = "model.onnx"
 
     @property
     def graph(self) -> Graph:
         """The network itself."""
-        names = (self.output_name, self.class_output, self.activation_output)
+        features = self.explain.features if self.explain is not None else ""
+        names = (self.output_name, self.class_output, self.activation_output, features)
         return Graph(self.weights, self.sha256, self.input_name, tuple(name for name in names if name))
 
     @property
@@ -153,6 +147,30 @@ class ModelSpec:
     def graphs(self) -> tuple[Graph, ...]:
         """All networks of the folder, in the order of `looks` after the first."""
         return (self.graph, *(look.graph for look in self.looks.values()))
+
+    @property
+    def explaining(self) -> ModelSpec | None:
+        """The graph that explains a region, where there is one, as a model of its own.
+
+        It is not one of `graphs`: it is started, and tested, when a reader first asks. It runs in full precision alone:
+        what a lower one may do was judged by what the model draws.
+        """
+        if self.explain is None or self.explain.graph is None:
+            return None
+        graph = self.explain.graph
+        return replace(
+            self,
+            id=f"{self.id}-explain",
+            task="explain",
+            file=graph.path.name,
+            sha256=graph.sha256,
+            input_name=graph.input,
+            output_name=graph.outputs[0],
+            tolerance={name: value for name, value in self.tolerance.items() if name == "fp32"},
+            class_output="",
+            explain=None,
+            refine=None,
+        )
 
     @property
     def asks_mm(self) -> bool:
@@ -168,7 +186,7 @@ class ModelSpec:
     @property
     def weights(self) -> Path:
         """The ONNX file."""
-        return self.folder / "model.onnx"
+        return self.folder / self.file
 
     @property
     def selftest(self) -> Path:
@@ -273,13 +291,15 @@ def _of_task(folder: Path, task: str, table: Mapping[str, Any]) -> dict[str, Any
     if task == "classify":
         explain = Explain(fields.text(table["explain"], "method"), fields.text(table["explain"], "layer"))
         return {"activation_output": fields.text(table, "activation_output"), "explain": explain}
-    refine = {"refine": _refine(table["refine"])} if "refine" in table else {}
+    known: dict[str, Any] = {"refine": _refine(table["refine"])} if "refine" in table else {}
+    if "explain" in table:
+        known["explain"] = graphs.explain(folder, table["explain"])
     if "class_output" not in table:
-        return refine
+        return known
     if not table["classes"]:
         raise ValueError("it has no “classes”")
     return {
-        **refine,
+        **known,
         "class_output": fields.text(table, "class_output"),
         "classes": tuple(Named(**_named(entry)) for entry in table["classes"]),
     }
@@ -332,7 +352,7 @@ def read(folder: Path) -> ModelSpec:
     """Read a model folder. UserError where something is missing, malformed or not the file it claims to be."""
     try:
         spec = parse(folder, tomllib.loads((folder / "model.toml").read_text("utf-8")))
-        for graph in spec.graphs:
+        for graph in (*spec.graphs, *(spec.explaining.graphs if spec.explaining else ())):
             graph.onnx()
     except OSError as error:
         raise UserError(

@@ -72,6 +72,8 @@ class SelfTest:
 
 
 def _probes(spec: ModelSpec, stored: Any) -> list[Probe]:
+    if spec.task == "explain":
+        return [_explaining(spec, stored)]
     boxes = spec.output_name if spec.task == "detect" else ""
     names = {name: name if name in stored else "output" for name in spec.graph.outputs}
     if len(names) > 1 and "output" in names.values():
@@ -98,6 +100,15 @@ def _extent(spec: ModelSpec) -> tuple[int, ...]:
     return spec.prepare.size if spec.patches is None else spec.patches.size
 
 
+def _explaining(spec: ModelSpec, stored: Any) -> Probe:
+    region, answer = stored["explain_region"], stored["explain_output"]
+    image = stored["input"][: len(region)]
+    fits = _shaped(region, (len(spec.outputs), *spec.prepare.size)) and _shaped(answer, (1, None, None))
+    if not fits or not len(image) == len(region) == len(answer):
+        raise ValueError("the self-test of the explanation is not of the size that the manifest gives")
+    return Probe(np.concatenate([image, region.astype(np.float32)], axis=1), {spec.output_name: answer})
+
+
 def _wanted(spec: ModelSpec) -> dict[str, tuple[int | None, ...]]:
     """The shape of each output but for its first axis; None where any size will do."""
     count = len(spec.outputs)
@@ -108,6 +119,8 @@ def _wanted(spec: ModelSpec) -> dict[str, tuple[int | None, ...]]:
     shapes: dict[str, tuple[int | None, ...]] = {spec.output_name: (None, *_extent(spec))}
     if spec.class_output:
         shapes[spec.class_output] = (len(spec.classes),)
+    if spec.explain is not None and spec.explain.features:
+        shapes[spec.explain.features] = (None, None, None)
     return shapes
 
 

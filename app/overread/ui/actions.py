@@ -137,6 +137,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("accept-all", "Review", "Accept all undecided", ("Ctrl+A",), lambda w: w.desk.accept_all(), _any_finding),
     Action("reject", "Review", "Reject the finding…", ("X",), lambda w: w.desk.ask_reason(), _any_finding, "cross"),
     Action("edit", "Review", "Edit the finding", ("E",), lambda w: w.desk.edit(), _image, "pencil"),
+    Action("why", "Review", "Why here? Ask the model", ("W",), lambda w: w.desk.why(), _selected),
     Action("restore", "Review", "Restore what the model drew", (), lambda w: w.desk.restore(), _selected, "restore"),
     Action(
         "brush",

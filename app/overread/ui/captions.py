@@ -57,8 +57,8 @@ def key_lines(heatmap: Heatmap, projection: Projection) -> tuple[str, ...]:
         axes, spacing = projection.axes, projection.grid.spacing
         down, across, unit = down * spacing[axes.down], across * spacing[axes.across], "mm"
     return (
-        f"What speaks for {heatmap.label}",
-        f"{heatmap.method} of {heatmap.layer}",
+        f"What speaks for {heatmap.label}" if heatmap.label else "What stands out to the model",
+        f"{heatmap.method}  ·  layer {heatmap.layer}",
         f"{rows} × {columns} cells of {down:.0f} × {across:.0f} {unit}, smoothed",
         "No outline of a lesion  ·  H hides",
     )

@@ -13,6 +13,7 @@ from overread.domain.finding import Finding, Kind, Status, find
 from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
 from overread.domain.view import Tool
 from overread.imaging.paint import Stroke, empty
+from overread.session.explanations import Explanations
 from overread.session.review import accept, draw_new, redraw, reject, restore, undecided
 from overread.session.session import Session
 from overread.ui import looking
@@ -25,12 +26,14 @@ class Desk(QObject):
     """What actions act upon."""
 
     draft_changed = Signal()
+    explained = Signal()
     told = Signal(str, str, str)  # title, hint, kind ("good" or "")
     asked_reason = Signal()
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.session = session
+        self.explanations = Explanations(session, self.explained.emit)
         self._stroke: Stroke | None = None
         self._target: Finding | None = None
 
@@ -124,6 +127,19 @@ class Desk(QObject):
     def _undecided(self) -> list[Finding]:
         image = self.session.image
         return undecided(self.session.findings, image.stack.uid) if image else []
+
+    def why(self) -> None:
+        """Have the model that made the selected finding show why, on the slice in view."""
+        finding = self.session.selected
+        if finding is None:
+            return
+        try:
+            if finding.heatmap is None:
+                self.explanations.ask(finding)
+        except UserError as error:
+            self.session.fail(error)
+        else:
+            self.session.set_view(replace(self.session.view, heatmap=True, overlays=True))
 
     def undo(self) -> None:
         """Take back the last step and say which."""

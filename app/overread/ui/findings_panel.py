@@ -200,6 +200,8 @@ class FindingsPanel(QFrame):
         card.hide_asked.connect(self._hide)
         if selected:
             card.add_buttons(self._buttons(finding, view))
+            if self.desk.explanations.answerable(finding):
+                card.add_buttons([self._button("why", "Why here?  W")])
         self.cards[finding.id] = card
         return card
 
@@ -216,13 +218,13 @@ class FindingsPanel(QFrame):
             wanted = wanted[1:]
         if finding.original is not None:
             wanted.append(("restore", "Restore"))
-        buttons = []
-        for action_id, text in wanted:
-            button = QPushButton(text)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            button.clicked.connect(lambda checked=False, action_id=action_id: self.triggered.emit(action_id))
-            buttons.append(button)
-        return buttons
+        return [self._button(action_id, text) for action_id, text in wanted]
+
+    def _button(self, action_id: str, text: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.clicked.connect(lambda: self.triggered.emit(action_id))
+        return button
 
     def _rejected_toggle(self, count: int, *, shown: bool) -> QToolButton:
         button = QToolButton()

@@ -31,6 +31,7 @@ class Panes(QWidget):
             pane.double_clicked.connect(lambda plane: looking.layout(self.session, plane))
             pane.entered.connect(self._entered)
         desk.draft_changed.connect(self.note)
+        desk.explained.connect(self.note)
         self.session.view_changed.connect(self._view_changed)
         self.session.image_changed.connect(self._image_changed)
         self.session.findings_changed.connect(self._findings_changed)

@@ -178,12 +178,12 @@ class SlicePane(QWidget):
         return marked + box_marks(self.desk.visible(), projection.axes, projection.index, view.selected)
 
     def _heatmap_here(self, projection: Projection) -> Heatmap | None:
-        """The heatmap of the finding that the reader selected, where it lies on this slice."""
+        """The heatmap of the selected finding, its own or one that was asked for, where it lies on this slice."""
         finding, view = self.session.selected, self.session.view
-        seen = finding.heatmap if finding is not None and finding.id not in view.hidden else None
-        if seen is None or not (view.overlays and view.heatmap):
+        if finding is None or finding.id in view.hidden or not (view.overlays and view.heatmap):
             return None
-        return seen if shown_here(seen, projection) else None
+        seen = finding.heatmap or self.desk.explanations.here(finding, self.plane, projection.index)
+        return seen if seen is not None and shown_here(seen, projection) else None
 
     def _marks(self, painter: QPainter, projection: Projection, width: float, height: float) -> None:
         view, ratio = self.session.view, self.devicePixelRatioF()

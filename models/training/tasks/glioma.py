@@ -118,6 +118,10 @@ class Task:
         words = dict(self.recipe.network)
         return networks.build(words.pop("name", "cmunext"), channels=2 * self._reach + 1, **words)
 
+    def shipped(self) -> nn.Module:
+        """See `Explained`."""
+        return Probability(self.network())
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Augmented slices with their neighbours, and the mask of the middle one, both `crop` × `crop`."""
         recipe, size = self.recipe, int(self.recipe.data["crop"])

@@ -138,6 +138,10 @@ class Task:
             raise ValueError("the second head stands on a CMUNeXt; a class_weight of 0 trains the mask alone")
         return Classified(net, net.dims[-1], len(self.classes))
 
+    def shipped(self) -> nn.Module:
+        """See `Explained`."""
+        return Named(self.network())
+
     @property
     def _weight(self) -> float:
         return float(self.recipe.data["class_weight"])
