@@ -44,21 +44,23 @@ def _beside_the_class(detector: OnnxDetector) -> Row:
         maps = backend.run(tensor, Cancel())[spec.activation_output][0, 0]
         return shares(Heatmap.of(maps, (0.0, 0.0, 1.0, 1.0), Plane.AXIAL, 0, "", "", ""))
 
-    peer, why = _peer(spec.folder)
+    threads = max(1, (os.cpu_count() or 2) - 1)  # as many as ours have
+    peer, why = _peer(spec.folder, threads)
     name, where = "explain: heatmap beside the class", f"{spec.id}, {backend.name} {backend.precision}"
     if peer is None:
         return Row(name, "ms", milliseconds(lambda _: ours(), _ROUNDS), f"{where}, no peer: {why}")
     times, others = alternately(ours, peer, _ROUNDS)
-    cores = f"{os.cpu_count()} cores for torch"
-    return Row(name, "ms", times, f"{where}; {cores}", "pytorch-grad-cam on torch", others, limit=10.0, on="ratio")
+    where = f"{where}, torch with {threads} thread{'s' if threads > 1 else ''}"
+    return Row(name, "ms", times, where, "pytorch-grad-cam on torch", others, limit=10.0, on="ratio")
 
 
-def _peer(folder: Path) -> tuple[Callable[[], object] | None, str]:
+def _peer(folder: Path, threads: int) -> tuple[Callable[[], object] | None, str]:
     """The same class and heatmap by pytorch-grad-cam; None where it is not here, and what is missing."""
     try:
         reference: Any = import_module("models.training.grad_cam")  # beside the program in its repository alone
         net, tensor = reference.shipped(folder)
         made = reference.Reference(net)
+        import_module("torch").set_num_threads(threads)
     except ImportError as error:
         return None, f"{error.name} is not here (run from the repository, with the extra explain)"
     return lambda: made(tensor, lambda logits: logits[0]), ""
