@@ -92,8 +92,8 @@ def test_the_image_itself_is_left_alone() -> None:
 
 
 def test_rules_have_names() -> None:
-    with pytest.raises(ValueError, match="unknown intensity rule 'z-score'"):
-        normaliser(IntensityRule("z-score", (0, 1)), head())
+    with pytest.raises(ValueError, match="unknown intensity rule 'histogram'"):
+        normaliser(IntensityRule("histogram", (0, 1)), head())
 
 
 def test_parts_that_belong_together_are_one() -> None:

@@ -79,7 +79,9 @@ class Squares:
 def task() -> Squares:
     shipped = recipe.read(RECIPE)
     prepare = {k: v for k, v in shipped.manifest["prepare"].items() if k != "neighbours"} | {"size": [SIZE, SIZE]}
-    return Squares(replace(shipped, manifest={**shipped.manifest, "dimensions": "2d", "prepare": prepare}), [])
+    # the layer that explains the shipped net is none of this one's
+    kept = {key: value for key, value in shipped.manifest.items() if key != "explain"}
+    return Squares(replace(shipped, manifest={**kept, "dimensions": "2d", "prepare": prepare}), [])
 
 
 @pytest.fixture
