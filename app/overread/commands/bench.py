@@ -18,6 +18,7 @@ from overread.commands.benchmarks.model import slice_model
 from overread.commands.benchmarks.overlay import cancel, slice_e2e
 from overread.commands.benchmarks.remote import remote
 from overread.commands.benchmarks.rows import Row, table
+from overread.commands.benchmarks.volume import volume
 from overread.commands.benchmarks.window import cold_start, scroll, scroll_overlay, ui_stall
 from overread.infer.runtime import gpus, installed
 
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "ui-stall": ui_stall,
     "cold-start": cold_start,
     "remote": remote,
+    "volume": volume,
 }
 
 
