@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -79,4 +80,5 @@ def build_window(program: QApplication) -> MainWindow:
     for plugin in plugins:
         if plugin.error:
             session.fail(UserError(f"The plug-in {plugin.name} was left out.", plugin.error))
+    gc.freeze()  # what was imported stays: going through all of it each time would make the window wait
     return window
