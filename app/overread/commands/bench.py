@@ -12,7 +12,6 @@ from pathlib import Path
 from overread import __version__
 from overread.commands.answers import emit, say
 from overread.commands.benchmarks.explain import explain
-from overread.commands.benchmarks.graph import graph_alone
 from overread.commands.benchmarks.loading import first_slice, series_load
 from overread.commands.benchmarks.model import slice_model
 from overread.commands.benchmarks.overlay import cancel, slice_e2e
@@ -27,7 +26,6 @@ BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "first-slice": first_slice,
     "slice-e2e": slice_e2e,
     "slice-model": slice_model,
-    "graph-alone": graph_alone,
     "explain": explain,
     "cancel": cancel,
     "scroll": scroll,

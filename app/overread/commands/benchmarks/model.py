@@ -1,75 +1,80 @@
-"""From voxels to an overlay."""
+"""A network by itself, without the slice's way there and back."""
 
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from overread import paths
-from overread.commands.benchmarks.rows import Row
+from overread.commands.benchmarks.rows import Row, alternately
 from overread.commands.engine import models
-from overread.dicom.demo import ensure_demo
-from overread.dicom.load import loaded
-from overread.dicom.scan import scanned
-from overread.domain.finding import Status
 from overread.domain.ports import Cancel
-from overread.domain.study import Stack
-from overread.domain.view import Camera
-from overread.infer.detector import OnnxDetector
-from overread.infer.scheduler import SliceQueue
-from overread.render.overlay import Layer
-from overread.render.projection import project
-from overread.render.slices import compose
-from overread.session.presets import opening_window
+from overread.infer.backends.candidate import Engine
+from overread.infer.backends.chain import CHAIN, Chain
+from overread.infer.backends.onnx import OnnxRuntime
+from overread.infer.backends.openvino import ENGINE, OpenVino
+from overread.infer.manifest import ModelSpec
+from overread.infer.selftest import SelfTest
 
-_ROUNDS = 4
+MODEL = "glioma-flair"
+_RUNS = 30
 
 
 def slice_model(scratch: Path) -> list[Row]:
-    """Each model on the demo study: the slice prepared, run, brought back and drawn; the peer is the bare network."""
-    demo = ensure_demo(paths.data() / "demo")
-    stacks = list(scanned((demo,), scratch).stacks)
+    """One slice through the network of a model on one and two cores, by each link of the CPU that passes."""
+    spec = next((detector.spec for detector in models() if detector.id == MODEL), None)
+    if spec is None:
+        return []
+    engines: dict[str, Engine] = {"onnxruntime": OnnxRuntime(), ENGINE: OpenVino()}
+    chain, tensor = Chain(engines=engines), SelfTest(spec).probes[0].input[:1]
+    passing = [link for link in CHAIN if link.provider.startswith("CPU") and chain.judged(spec, link)[0].passed]
     rows = []
-    for detector in models():
-        stack = next((s for s in stacks if not detector.refuse(s)), None)
-        if stack is not None and detector.spec.patches is None:
-            rows.append(_measure(detector, stack))
+    for cores in (1, 2):
+        peer = _eager(spec, tensor, cores)
+        for link in passing:
+            backend = engines[link.engine].start(spec.graph, link, None, cores=cores)
+            values, theirs = alternately(partial(backend.run, tensor, Cancel()), peer or (lambda: None), _RUNS)
+            rows.append(
+                Row(
+                    f"slice-model {spec.id}, {link.label}, {cores} of {os.cpu_count()} cores",
+                    "ms",
+                    values,
+                    f"{'×'.join(str(n) for n in tensor.shape)}; {_PEER if peer is not None else _NO_PEER}",
+                    "torch eager" if peer is not None else "",
+                    theirs if peer is not None else (),
+                )
+            )
     return rows
 
 
-def _measure(detector: OnnxDetector, stack: Stack) -> Row:
-    volume = loaded(stack)
-    run = detector.start(volume)
-    run.served.settle()
-    window = opening_window(stack)
-    whole: list[float] = []
-    bare: list[float] = []
-    for turn in range(_ROUNDS + 1):
-        queue = SliceQueue(run.count)
-        started = time.perf_counter()
-        for result in run.slices(queue):
-            layers = [Layer(p.mask, p.start, Status.PROPOSED) for p in result.patches if p is not None]
-            plane = project(stack.grid, detector.spec.prepare.plane, result.index, (1024, 1024), Camera())
-            compose(volume, plane, window, live=layers)
-            if turn:
-                whole.append((time.perf_counter() - started) * 1000)
-            tensor = np.ascontiguousarray(run.slicer.tensor(result.index))
-            started = time.perf_counter()
-            run.served.backend.run(tensor, Cancel())
-            if turn:
-                bare.append((time.perf_counter() - started) * 1000)
-            started = time.perf_counter()
-    backend = run.served.backend
-    size = "×".join(str(n) for n in stack.grid.shape)
-    return Row(
-        f"slice-model {detector.id}",
-        "ms",
-        tuple(whole),
-        f"{size}, overlay drawn at 1024², {backend.name} {backend.precision}, {os.cpu_count()} cores",
-        "the network alone",
-        tuple(bare),
-        limit=16.0,
-    )
+_PEER = "torch eager runs the recipe's net, with fresh weights, on as many cores"
+_NO_PEER = "torch eager was not measured: the extra train is not installed, or this is not the repository's folder"
+
+
+def _eager(spec: ModelSpec, tensor: NDArray[np.float32], cores: int) -> Callable[[], object] | None:
+    """The net of the model's recipe in PyTorch; None where there is no PyTorch or no recipe."""
+    try:
+        import torch
+
+        from models.training import networks, recipe
+    except ImportError:
+        return None
+    file = Path(networks.__file__).with_name(f"{spec.id.replace('-', '_')}.toml")
+    words = dict(recipe.read(file).network)
+    net = networks.build(words.pop("name", "cmunext"), channels=tensor.shape[1], **words).eval()
+    given = torch.from_numpy(tensor)
+
+    def run() -> object:
+        before = torch.get_num_threads()
+        torch.set_num_threads(cores)
+        try:
+            with torch.inference_mode():
+                return torch.sigmoid(net(given))
+        finally:
+            torch.set_num_threads(before)
+
+    return run
