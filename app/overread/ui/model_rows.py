@@ -60,7 +60,7 @@ class ModelRow(QFrame):
         self.all.setVisible(reading.phase in (Phase.PAUSED, Phase.FAILED))
         self.bar.setVisible(reading.busy)
         self.bar.setRange(0, max(reading.total, 1))
-        self.bar.setValue(reading.done)
+        style.move(self.bar, reading.done)
         text = sentence(reading)
         # the name stands above; of several models most are not made for what is on screen: that is no warning
         short = text.removeprefix(f"{reading.title} does not read this series: ")
@@ -68,7 +68,9 @@ class ModelRow(QFrame):
         self.text.setText(shown)
         self.text.setToolTip(text)
         self.text.setVisible(bool(shown))
-        self.text.setStyleSheet(f"color: {_COLOURS.get(reading.phase, style.QUIET)};")
+        colour = f"color: {_COLOURS.get(reading.phase, style.QUIET)};"
+        if self.text.styleSheet() != colour:  # a sheet set anew is read anew, with every slice
+            self.text.setStyleSheet(colour)
 
 
 def sentence(reading: Reading) -> str:

@@ -143,7 +143,7 @@ class StatusBar(QFrame):
             self.job.setText(job.label)
             self.bar.setVisible(job.fraction is not None)
             self.percent.setVisible(job.fraction is not None)
-            self.bar.setValue(round((job.fraction or 0.0) * 1000))
+            style.move(self.bar, round((job.fraction or 0.0) * 1000))
             self.percent.setText(f"{(job.fraction or 0.0) * 100:.0f} %")
         reading = any(r.busy for r in self.session.runs.readings.values())
         self._beat = (self._beat + 1) % 10 if reading else 0

@@ -7,7 +7,7 @@ from functools import lru_cache
 from PySide6.QtCore import QByteArray, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QProgressBar
 
 from overread import paths
 from overread.domain.finding import Status
@@ -145,3 +145,10 @@ def _pixmap(name: str, colour: str, size: int) -> QPixmap:
     QSvgRenderer(QByteArray(source.encode())).render(painter)
     painter.end()
     return pixmap
+
+
+def move(bar: QProgressBar, value: int) -> None:
+    """Set a bar's value. It is painted with everything else: Qt would paint the whole window at once for it."""
+    bar.setUpdatesEnabled(False)
+    bar.setValue(value)
+    bar.setUpdatesEnabled(True)
