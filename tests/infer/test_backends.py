@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,8 @@ from overread.infer.backends.chain import Chain
 from overread.infer.backends.onnx import OnnxBackend
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
+from support.engines import called_off
 from support.models import bright_model
-
-
-@pytest.fixture
-def bright(tmp_path: Path) -> ModelSpec:
-    return read(bright_model(tmp_path))
 
 
 def _reference(spec: ModelSpec, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -147,28 +142,7 @@ def test_a_run_is_terminated_while_it_runs(tmp_path: Path) -> None:
     """Eighty 31×31 convolutions take seconds; the run is called off from another thread after it has begun."""
     slow = read(bright_model(tmp_path, work=80))
     backend = OnnxBackend(slow.graph, CPU)
-    begun = threading.Event()
-    outcome: list[object] = []
-
-    class Watched(Cancel):
-        def on_cancel(self, action: Callable[[], None]) -> Callable[[], None]:
-            begun.set()
-            return super().on_cancel(action)
-
-    watched = Watched()
-
-    def work() -> None:
-        try:
-            outcome.append(backend.run(np.zeros((1, 1, 256, 256), np.float32), watched))
-        except Cancelled:
-            outcome.append("cancelled")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    assert begun.wait(30)
-    watched.cancel()
-    thread.join(60)
-    assert outcome == ["cancelled"]
+    assert called_off(backend, np.zeros((1, 1, 256, 256), np.float32))
 
 
 def test_what_was_called_off_before_does_not_run_and_the_backend_serves_on(bright: ModelSpec) -> None:

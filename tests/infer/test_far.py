@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
 from support import tiny, values
-from support.models import bright_model
 from support.servers import Model, Recorder, free_port, model_of, recording
 
 HERE = "ONNX Runtime CPU"
@@ -47,17 +46,6 @@ class Hands:
 @pytest.fixture
 def hands() -> Hands:
     return Hands()
-
-
-@pytest.fixture
-def bright(tmp_path: Path) -> ModelSpec:
-    return read(bright_model(tmp_path))
-
-
-@pytest.fixture
-def recorder(bright: ModelSpec) -> Iterator[tuple[str, Recorder]]:
-    with recording({"bright": model_of(bright)}) as running:
-        yield running
 
 
 def _far(spec: ModelSpec, target: str, hands: Hands, deadline_ms: float = 5_000) -> Far:

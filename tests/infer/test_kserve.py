@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,19 +16,7 @@ from overread.infer.backends.remote import Remote
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
 from support import tiny
-from support.models import bright_model
-from support.servers import Recorder, free_port, model_of, recording
-
-
-@pytest.fixture
-def bright(tmp_path: Path) -> ModelSpec:
-    return read(bright_model(tmp_path))
-
-
-@pytest.fixture
-def recorder(bright: ModelSpec) -> Iterator[tuple[str, Recorder]]:
-    with recording({"bright": model_of(bright)}) as running:
-        yield running
+from support.servers import Recorder, free_port
 
 
 def _server(target: str, deadline_ms: float = 10_000, **more: str) -> Server:

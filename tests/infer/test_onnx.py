@@ -12,13 +12,7 @@ from overread.domain.ports import Cancel
 from overread.infer.backends import onnx as engine
 from overread.infer.backends.chain import CHAIN, REFERENCE, Chain
 from overread.infer.backends.onnx import Bound, OnnxBackend, OnnxRuntime, _options
-from overread.infer.manifest import ModelSpec, read
-from support.models import bright_model
-
-
-@pytest.fixture
-def bright(tmp_path: Path) -> ModelSpec:
-    return read(bright_model(tmp_path))
+from overread.infer.manifest import ModelSpec
 
 
 def test_inputs_and_outputs_that_stay_on_the_device_give_the_same(bright: ModelSpec) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +17,10 @@ from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.backends.openvino import OpenVino
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
+from support.engines import called_off
 from support.models import bright_model
 
 BF16, FP32 = (candidate for candidate in CHAIN if candidate.engine == engine.ENGINE)
-
-
-@pytest.fixture
-def bright(tmp_path: Path) -> ModelSpec:
-    return read(bright_model(tmp_path))
 
 
 def test_it_reproduces_the_self_test_and_keeps_what_it_compiled(bright: ModelSpec, tmp_path: Path) -> None:
@@ -66,28 +60,7 @@ def test_half_precision_is_not_what_the_processor_computes_in(bright: ModelSpec)
 def test_a_run_is_called_off_while_it_runs(tmp_path: Path) -> None:
     slow = read(bright_model(tmp_path, work=80))
     backend = OpenVino().start(slow.graph, FP32, None)
-    begun = threading.Event()
-    outcome: list[object] = []
-
-    class Watched(Cancel):
-        def on_cancel(self, action: Callable[[], None]) -> Callable[[], None]:
-            begun.set()
-            return super().on_cancel(action)
-
-    watched = Watched()
-
-    def work() -> None:
-        try:
-            outcome.append(backend.run(np.zeros((1, 1, 256, 256), np.float32), watched))
-        except Cancelled:
-            outcome.append("cancelled")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    assert begun.wait(30)
-    watched.cancel()
-    thread.join(60)
-    assert outcome == ["cancelled"]
+    assert called_off(backend, np.zeros((1, 1, 256, 256), np.float32))
 
 
 def test_what_was_called_off_before_does_not_run_and_it_serves_on(bright: ModelSpec) -> None:

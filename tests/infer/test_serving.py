@@ -23,11 +23,6 @@ from support.models import bright_model
 Run = Callable[[Probe, F32], Mapping[str, F32]]
 
 
-@pytest.fixture
-def bright(tmp_path: Path) -> ModelSpec:
-    return read(bright_model(tmp_path))
-
-
 def right(probe: Probe, tensor: F32) -> Mapping[str, F32]:
     """What the self-test expects, once for each image of a batch."""
     return {name: np.repeat(output, len(tensor), axis=0) for name, output in probe.outputs.items()}

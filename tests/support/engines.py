@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.domain.errors import Cancelled
 from overread.domain.ports import Backend, Cancel
 from overread.infer.backends.candidate import Candidate, Lack
 from overread.infer.backends.chain import Chain
@@ -109,3 +111,29 @@ class Decided:
 def served_by(backend: Backend, **looks: Backend) -> Served:
     """A model that is served by what a test has made, and by nothing else."""
     return Served("Bright", [Candidate("", backend.name, backend.precision)], Decided(backend, looks))
+
+
+def called_off(backend: Backend, tensor: F32) -> bool:
+    """Call a run off from another thread as soon as it has begun; whether it ended for that, and gave nothing."""
+    begun = threading.Event()
+    outcome: list[object] = []
+
+    class Watched(Cancel):
+        def on_cancel(self, action: Callable[[], None]) -> Callable[[], None]:
+            begun.set()
+            return super().on_cancel(action)
+
+    watched = Watched()
+
+    def work() -> None:
+        try:
+            outcome.append(backend.run(tensor, watched))
+        except Cancelled:
+            outcome.append("cancelled")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert begun.wait(30)
+    watched.cancel()
+    thread.join(60)
+    return outcome == ["cancelled"]
