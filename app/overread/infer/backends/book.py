@@ -44,7 +44,10 @@ class Book:
         return _entry(kept) if isinstance(kept, dict) and kept.get("key") == key else None
 
     def keep(self, place: str, key: str, entry: Entry) -> None:
-        """Put an entry in its place; what was compiled under another key is deleted."""
+        """Put an entry in its place; what was compiled under another key is deleted.
+
+        Where the folder cannot be written nothing is kept: the next start finds out anew.
+        """
         with self._lock, suppress(OSError):
             table = self._read()
             before = table.get(place)
