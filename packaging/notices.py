@@ -41,6 +41,12 @@ LICENCES = {
     "tensorrt-cu13": "NVIDIA's own terms (TensorRT); not free software",
 }
 USES = {
+    "dicom-anonymizer": "the basic confidentiality profile of PS3.15",
+    "dicomweb-client": "STOW-RS to a PACS",
+    "pynetdicom": "C-ECHO, C-STORE and storage commitment with a PACS",
+    "reportlab": "the report as PDF",
+    "scikit-image": "random walker, watershed and shapes for the editing tools",
+    "vtk": "surfaces of findings",
     "highdicom": "DICOM segmentations and structured reports",
     "imagecodecs": "JPEG, JPEG-LS, JPEG 2000 and RLE frames",
     "numpy": "all arrays",

@@ -1,0 +1,1 @@
+"""What goes to other machines and comes from them as DICOM: associations, DICOMweb, the outbox."""
