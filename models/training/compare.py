@@ -35,7 +35,7 @@ COLUMNS = (
     "parameters",
     "multiply-adds, G",
     "Dice (95 %)",
-    "against the first (95 %)",
+    "against the second row (95 %)",
     "held out",
     "threshold",
     "epochs",
@@ -47,17 +47,20 @@ THREADS = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """One net: trained parameters, multiply-adds for one slice, epochs done, and what it is worth if it was trained."""
+    """One net: trained parameters, multiply-adds for one slice, epochs done and planned, and its worth if trained."""
 
     network: str
     parameters: int
     multiply_adds: int
     epochs: int
+    planned: int
     held: HeldOut | None
 
 
 def compare(recipe: Recipe, wanted: Sequence[str], data: Path, fold: int, runs: Path, turns: int = 40) -> str:
     """Measure the recipe's own net and those called ``wanted``; returns the Markdown that is also written.
+
+    The first of ``wanted`` is what the others are held against: the recipe's own net may have gone a longer way.
 
     The weights are the best of runs/ID-FOLD and runs/ID-NETWORK-FOLD; the tables are runs/ID-compare-FOLD.md and .csv.
     Each net reads one slice of made-up noise for its time, ``turns`` times, all in turn.
@@ -78,7 +81,8 @@ def compare(recipe: Recipe, wanted: Sequence[str], data: Path, fold: int, runs: 
             files[entry.network] = Path(scratch) / f"{len(files)}.onnx"
             bare_graph(net.cpu(), tensor, files[entry.network])
         times = timed(files, tensor, THREADS, turns)
-    table = Table(COLUMNS, tuple(_row(entry, entries[0], times[entry.network], recipe.epochs) for entry in entries))
+    base = entries[min(1, len(entries) - 1)]
+    table = Table(COLUMNS, tuple(_row(entry, base, times[entry.network]) for entry in entries))
     table.write(runs / f"{recipe.name}-compare-{fold}.csv")
     text = f"""\
 # Nets under the recipe of {recipe.name}, fold {fold}
@@ -104,7 +108,8 @@ def measured(recipe: Recipe, network: str, data: Path, fold: int, runs: Path) ->
 
     UserError as `compare` says.
     """
-    task = create(recipe.with_network(network) if network else recipe, data, fold)
+    chosen = recipe.with_network(network) if network else recipe
+    task = create(chosen, data, fold)
     if not isinstance(task, Comparable):
         raise UserError(
             f"The nets of {recipe.name} cannot be compared by their masks.", "Choose the recipe of a model that draws."
@@ -121,7 +126,7 @@ def measured(recipe: Recipe, network: str, data: Path, fold: int, runs: Path) ->
         epochs = _epochs(places)
         held = task.held_out(net.to("cuda" if torch.cuda.is_available() else "cpu"))
     count = multiply_adds(net, shape_of(recipe.manifest))
-    return net, Entry(network or recipe.name, parameters(net), count, epochs, held)
+    return net, Entry(network or recipe.name, parameters(net), count, epochs, chosen.epochs, held)
 
 
 def _epochs(places: Places) -> int:
@@ -130,25 +135,25 @@ def _epochs(places: Places) -> int:
     return int(torch.load(said, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
 
 
-def _row(entry: Entry, first: Entry, timing: Timing, planned: int) -> tuple[str, ...]:
+def _row(entry: Entry, base: Entry, timing: Timing) -> tuple[str, ...]:
     cells = [entry.network, str(entry.parameters), f"{entry.multiply_adds / 1e9:.3f}"]
     if entry.held is None:
         cells += ["not trained", "", "", "", ""]
     else:
         held = entry.held
         low, high = _interval(held, held.dice)
-        cells += [f"{held.dice.mean():.3f} ({low:.3f} to {high:.3f})", _against(held, first)]
+        cells += [f"{held.dice.mean():.3f} ({low:.3f} to {high:.3f})", _against(held, base)]
         groups = len(set(held.groups))
         slices = f"{len(held.dice)} slices of " if len(held.dice) > groups else ""
-        cells += [f"{slices}{groups} {held.kind}", f"{held.threshold:g}", f"{entry.epochs} of {planned}"]
+        cells += [f"{slices}{groups} {held.kind}", f"{held.threshold:g}", f"{entry.epochs} of {entry.planned}"]
     return (*cells, f"{timing.median:.1f}", f"{timing.p95:.1f}")
 
 
-def _against(held: HeldOut, first: Entry) -> str:
-    """How much Dice is gained over the first net: on the same people, so narrower than two intervals side by side."""
-    if first.held is None or first.held is held:
+def _against(held: HeldOut, base: Entry) -> str:
+    """How much Dice is gained over another net: on the same people, so narrower than two intervals side by side."""
+    if base.held is None or base.held is held:
         return ""
-    gain = held.dice - first.held.dice
+    gain = held.dice - base.held.dice
     low, high = _interval(held, gain)
     return f"{gain.mean():+.3f} ({low:+.3f} to {high:+.3f})"
 
@@ -168,20 +173,22 @@ def _notes(entries: Sequence[Entry], recipe: Recipe, shape: Sequence[int], turns
     _, channels, rows, columns = shape
     lines = [
         "- Dice: of the net alone, on the held-out part, each slice read once, at the threshold that is best on the "
-        "validation part. Intervals: bootstrap over patients or blocks. Against the first: the difference on the same "
-        "held-out part.",
+        "validation part. Intervals: bootstrap over patients or blocks. Against the second row: the difference on "
+        "the same held-out part.",
         f"- Multiply-adds: of convolutions and matrix products, for one slice of {rows} × {columns} with {channels} "
         f"channel{'s' if channels > 1 else ''}.",
         f"- Time: one slice on the CPU, {THREADS} thread, ONNX Runtime {onnxruntime.__version__}, {turns} turns with "
         f"every net in each{busy}.",
     ]
-    if recipe.compare:
-        changed = ", ".join(f"{key} = {value}" for key, value in recipe.compare.items())
-        lines.append(f"- {recipe.name} is the recipe's own net; the others were trained with {changed}.")
+    changed = [f"{key} = {value}" for key, value in recipe.compare.items()]
+    if recipe.compare_phases:
+        changed.append(f"{sum(phase.epochs for phase in recipe.compare_phases)} epochs in the place of {recipe.epochs}")
+    if changed:
+        lines.append(f"- {recipe.name} is the recipe's own net; the others were trained with {', '.join(changed)}.")
     untrained = [entry.network for entry in entries if entry.held is None]
     if untrained:
         lines.append(f"- Not trained: {', '.join(untrained)}.")
-    short = [entry.network for entry in entries if entry.held is not None and entry.epochs < recipe.epochs]
+    short = [entry.network for entry in entries if entry.held is not None and entry.epochs < entry.planned]
     if short:
         lines.append(f"- Not trained to the end: {', '.join(short)}.")
     return "\n".join(lines)

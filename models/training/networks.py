@@ -15,6 +15,7 @@ table disagree, this was chosen:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -51,6 +52,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "detector": Detector,
     "classifier": Classifier,
     "unet": library_nets.unet,
+    "unet-16": partial(library_nets.unet, features=(16, 32, 64, 128, 256)),
     "attention-unet": library_nets.attention_unet,
     "unet++": library_nets.unet_plus_plus,
     "deeplabv3+": library_nets.deeplabv3_plus,

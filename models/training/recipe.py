@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class Recipe:
 
     `task` names a module of `models.training.tasks`; `network` are the words for the net, `data` for the batches, both
     read by the task. With `patience` above 0 a phase ends after so many validations without a better score.
-    `compare` are the words of `data` that are others where another net is trained, to be compared with the recipe's.
+    `compare` are the words of `data` that are others where nets are trained to be compared, `compare_phases` the
+    shorter way that each of them goes then; where there is none they go the way of the model.
     `remark` is what who reads the card has to know of how the weights came about. `run` names the folder of its runs.
     `parts` are the recipes, files beside this one, of graphs that are added to the same model folder.
     """
@@ -51,6 +52,7 @@ class Recipe:
     patience: int
     manifest: Mapping[str, Any]
     compare: Mapping[str, Any] = field(default_factory=dict)
+    compare_phases: tuple[Phase, ...] = ()
     remark: str = ""
     run: str = ""
     parts: tuple[str, ...] = ()
@@ -76,7 +78,12 @@ class Recipe:
 
     def with_network(self, name: str) -> Recipe:
         """The same recipe for the net that `networks` calls so, as that is when nothing more is said of it."""
-        return replace(self, network={"name": name}, data={**self.data, **self.compare})
+        return replace(
+            self,
+            network={"name": name},
+            data={**self.data, **self.compare},
+            phases=self.compare_phases or self.phases,
+        )
 
 
 def rule_of(table: Mapping[str, Any]) -> IntensityRule:
@@ -87,9 +94,20 @@ def rule_of(table: Mapping[str, Any]) -> IntensityRule:
     )
 
 
+def _phases(entries: Sequence[Mapping[str, Any]]) -> tuple[Phase, ...]:
+    return tuple(
+        Phase(
+            int(entry["epochs"]),
+            float(entry["rate"]),
+            {key: value for key, value in entry.items() if key not in ("epochs", "rate")},
+        )
+        for entry in entries
+    )
+
+
 def of(table: Mapping[str, Any]) -> Recipe:
     """Build a recipe from its parsed table. KeyError or ValueError where it is not one."""
-    train, manifest = table["train"], table["manifest"]
+    train, manifest, compare = table["train"], table["manifest"], table.get("compare", {})
     return Recipe(
         name=str(manifest["id"]),
         task=str(table["task"]),
@@ -98,14 +116,7 @@ def of(table: Mapping[str, Any]) -> Recipe:
         folds=int(table.get("folds", 5)),
         network=table["network"],
         data=table.get("data", {}),
-        phases=tuple(
-            Phase(
-                int(entry["epochs"]),
-                float(entry["rate"]),
-                {key: value for key, value in entry.items() if key not in ("epochs", "rate")},
-            )
-            for entry in train["phase"]
-        ),
+        phases=_phases(train["phase"]),
         warmup=float(train["warmup"]),
         batch=int(train["batch"]),
         decay=float(train["decay"]),
@@ -113,7 +124,8 @@ def of(table: Mapping[str, Any]) -> Recipe:
         validate_every=int(train.get("validate_every", 3)),
         patience=int(train.get("patience", 0)),
         manifest=manifest,
-        compare=table.get("compare", {}),
+        compare={key: value for key, value in compare.items() if key != "phase"},
+        compare_phases=_phases(compare.get("phase", ())),
         remark=str(table.get("remark", "")),
         run=str(table.get("run", manifest["id"])),
         parts=tuple(str(name) for name in table.get("parts", ())),
