@@ -117,6 +117,12 @@ Independent JPEG Group's software, libpng, libtiff, zlib, Expat, HDF5, VNL and o
 imagecodecs is under BSD-3-Clause (Copyright Christoph Gohlke). It carries some forty codec libraries, among them
 libjpeg-turbo, CharLS, OpenJPEG, OpenJPH, libjxl, libaec, libtiff, libpng, libwebp, zlib and Zstandard, under
 permissive licences, all of them in its folder `licenses`.
+
+## SNOMED CT, DICOM, UCUM
+
+`resources/codes.csv` holds concepts that DICOM PS3.16 names, taken from pydicom's tables (MIT) by `packaging/codes.py`.
+SNOMED CT concepts are used there under the agreement between DICOM and SNOMED International, which lets DICOM objects
+and the software that makes them use that subset without a fee; SNOMED CT is a trademark of SNOMED International.
 """
 
 

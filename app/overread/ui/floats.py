@@ -1,4 +1,4 @@
-"""Sheets that float over the window: all keys, and the palette that finds an action by its name."""
+"""Sheets that float over the window: all keys, and the finders of an action or a concept by its name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from overread.session import codes
 from overread.ui import style
 from overread.ui.actions import ACTIONS, MOUSE, Action
 
@@ -86,20 +87,21 @@ def _table(name: str, rows: list[tuple[str, str]]) -> str:
     )
 
 
-class Palette(QFrame):
-    """Type a few letters of what you want."""
+class Finder(QFrame):
+    """A field and what fits the letters in it; `chosen` is the value of the row that was taken."""
 
-    chosen = Signal(str)
+    chosen = Signal(object)
 
-    def __init__(self, parent: QWidget, keys: Keys, possible: Callable[[Action], bool]) -> None:
+    def __init__(self, parent: QWidget, asks: str, fitting: Callable[[str], Iterable[tuple[str, object]]]) -> None:
+        """``fitting`` gives the rows for a text: what is written there, and its value."""
         super().__init__(parent)
-        self._keys, self._possible = keys, possible
+        self._fitting = fitting
         self.setObjectName("float")
         self.setFixedSize(520, 420)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 12)
         self.field = QLineEdit()
-        self.field.setPlaceholderText("What would you like to do?")
+        self.field.setPlaceholderText(asks)
         self.field.textChanged.connect(self._filter)
         self.field.installEventFilter(self)
         column.addWidget(self.field)
@@ -125,18 +127,15 @@ class Palette(QFrame):
 
     def _filter(self, text: str) -> None:
         self.list.clear()
-        words = text.lower().split()
-        for action in ACTIONS:
-            if all(word in f"{action.text} {action.group}".lower() for word in words) and self._possible(action):
-                keys = self._keys(action)
-                item = QListWidgetItem(f"{action.text}{f'    {keys}' if keys else ''}")
-                item.setData(Qt.ItemDataRole.UserRole, action.id)
-                self.list.addItem(item)
+        for words, value in self._fitting(text):
+            item = QListWidgetItem(words)
+            item.setData(Qt.ItemDataRole.UserRole, value)
+            self.list.addItem(item)
         self.list.setCurrentRow(0)
 
     def _take(self, item: QListWidgetItem) -> None:
         self.hide()
-        self.chosen.emit(str(item.data(Qt.ItemDataRole.UserRole)))
+        self.chosen.emit(item.data(Qt.ItemDataRole.UserRole))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Arrows move in the list, Return takes, Escape leaves, while the letters go to the field."""
@@ -155,3 +154,27 @@ class Palette(QFrame):
                 self.hide()
                 return True
         return super().eventFilter(watched, event)
+
+
+class Palette(Finder):
+    """Type a few letters of what you want; `chosen` is the action's id."""
+
+    def __init__(self, parent: QWidget, keys: Keys, possible: Callable[[Action], bool]) -> None:
+        def fitting(text: str) -> Iterable[tuple[str, object]]:
+            words = text.lower().split()
+            for action in ACTIONS:
+                if all(word in f"{action.text} {action.group}".lower() for word in words) and possible(action):
+                    yield f"{action.text}{f'    {keys(action)}' if keys(action) else ''}", action.id
+
+        super().__init__(parent, "What would you like to do?", fitting)
+
+
+class CodeFinder(Finder):
+    """Type what a finding, a place or a unit is called; `chosen` is the `session.codes.Concept`."""
+
+    def __init__(self, parent: QWidget, kind: str = "finding") -> None:
+        def fitting(text: str) -> Iterable[tuple[str, object]]:
+            for concept in codes.search(text, kind):
+                yield f"{concept.code.meaning}    {concept.code.value} {concept.code.scheme}", concept
+
+        super().__init__(parent, "What is it? SNOMED CT, DICOM", fitting)
