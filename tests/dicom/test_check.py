@@ -12,13 +12,13 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
-from overread.dicom.check import check
 from overread.dicom.export import export
 from overread.dicom.source import source_headers
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Mask, Measures, Status
 from overread.domain.study import Stack
 from support.findings import READER, opened, three
+from support.gates import pass_gate
 from support.series import write_series
 
 
@@ -132,14 +132,14 @@ def test_the_check_notices_what_was_tampered_with(
 ) -> None:
     stack, findings, *paths = exported
     headers = source_headers(stack)
-    check(paths, headers, findings)
+    pass_gate(paths, headers, findings)
     at = int(kind == "SR")
     spoiled = pydicom.dcmread(paths[at])
     (SEG, SR)[at][what](spoiled)
     paths[at] = tmp_path / "spoiled.dcm"
     spoiled.save_as(paths[at])
     with pytest.raises(UserError, match=r"^spoiled.dcm failed the check before export") as caught:
-        check(paths, headers, findings)
+        pass_gate(paths, headers, findings)
     assert "Nothing was exported" in caught.value.hint
 
 
@@ -160,7 +160,7 @@ def test_the_check_compares_with_what_is_on_the_screen(
     ]
     for other in others:
         with pytest.raises(UserError, match="failed the check"):
-            check(paths, headers, other)
+            pass_gate(paths, headers, other)
 
 
 def test_a_file_that_cannot_be_read_back_does_not_leave(
@@ -174,4 +174,4 @@ def test_a_file_that_cannot_be_read_back_does_not_leave(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with pytest.raises(UserError, match=r"^cut.dcm failed the check"):
-                check([cut, report], headers, findings)
+                pass_gate([cut, report], headers, findings)

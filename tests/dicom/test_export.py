@@ -8,7 +8,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom import Dataset
 
+from overread.dicom import check_seg, check_sr
 from overread.dicom import export as exporting
-from overread.dicom.export import Written, export
+from overread.dicom.export import export
+from overread.dicom.product import Parcel
 from overread.dicom.source import person_name, source_headers
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Reader, Status
@@ -162,14 +162,13 @@ def test_two_exports_stand_side_by_side_and_nothing_is_overwritten(
     kept = {item.path: item.path.read_bytes() for item in first}
     second = export(made, findings, out, READER)
     assert len({item.path for item in (*first, *second)}) == len({i.sop_instance_uid for i in (*first, *second)}) == 4
-    real = exporting._save
+    names = {item.kind.lower(): item.path.name for item in first}
 
-    def same_name(dataset: Dataset, kind: str, stack: Stack, folder: Path) -> Written:
-        saved = real(dataset, kind, stack, folder)
-        return replace(saved, path=saved.path.rename(folder / first[kind == "SR"].path.name))
+    def same_name(self: Parcel, ending: str, detail: str = "") -> Path:
+        return self.folder / names[self.product]
 
     for kept_one in first:
-        monkeypatch.setattr(exporting, "_save", same_name)
+        monkeypatch.setattr(Parcel, "path", same_name)
         before = set(out.iterdir())
         with pytest.raises(UserError, match="is there already"):
             export(made, findings, out, READER)
@@ -179,14 +178,18 @@ def test_two_exports_stand_side_by_side_and_nothing_is_overwritten(
         kept.pop(kept_one.path)
 
 
-@pytest.mark.parametrize("step", ["write_seg", "write_sr", "check", "_save"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(check_seg, "write_seg"), (check_sr, "write_sr"), (exporting, "gate"), (Parcel, "save")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_a_disk_that_refuses_leaves_nothing_behind(
-    made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, step: str
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, step, full)
+    monkeypatch.setattr(module, step, full)
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(UserError, match="No space left"):
@@ -207,7 +210,7 @@ def test_the_second_file_that_cannot_be_moved_takes_the_first_back(
     monkeypatch.setattr(Path, "replace", refuses)
     with pytest.raises(UserError, match="Input/output error"):
         export(made, three(made), tmp_path / "out", READER)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_a_file_is_said_so(made: Stack, tmp_path: Path) -> None:
@@ -339,3 +342,11 @@ def test_nothing_of_the_patient_is_logged_or_warned_of(
         warnings.simplefilter("always")
         export(stack, three(stack), tmp_path / "out", READER)
     assert "TOPSECRET" not in caplog.text + "".join(str(item.message) for item in caught)
+
+
+def test_a_folder_that_was_there_stays(made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "gate", lambda *_: (_ for _ in ()).throw(UserError("no")))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="no"):
+        export(made, three(made), tmp_path / "out", READER)
+    assert list((tmp_path / "out").iterdir()) == []

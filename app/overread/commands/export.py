@@ -10,9 +10,8 @@ from overread import paths
 from overread.commands.answers import emit, files_answer, say
 from overread.commands.engine import reader
 from overread.commands.journals import catalogue_of, journal_of, studies
-from overread.dicom.export import Written, export
+from overread.dicom.export import Written, shipment
 from overread.domain.errors import UserError
-from overread.domain.study import Stack
 from overread.session.books import Books
 
 
@@ -28,9 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Export each series in which something was accepted: all of them, or none where one cannot be written."""
     exporting = reader(arguments.reader)
     books = Books(paths.data() / "journals")
-    exported: list[tuple[Stack, tuple[Written, ...]]] = []
+    written: list[Written] = []
     try:
-        with catalogue_of(arguments.study) as catalogue:
+        with catalogue_of(arguments.study) as catalogue, shipment(arguments.out) as shipping:
             known = [who for who in studies(catalogue) if journal_of(who).exists()]
             leaving = [finding for who in known for finding in books.of(who).findings if finding.status.leaves]
             for stack in catalogue.stacks:
@@ -38,19 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
                 if here:
                     judges = {finding.reader for finding in here if finding.reader}
                     observer = judges.pop() if len(judges) == 1 else exporting  # who accepted, not who sends it
-                    exported.append((stack, export(stack, here, arguments.out, observer)))
+                    shipping.add(stack, here, observer)
             images = {stack.uid for stack in catalogue.stacks}
-        for stack, files in exported:
-            names = ", ".join(item.path.name for item in files)
-            books.of(stack.identity).journal.write("export", names, exporting.name)
+        written = shipping.written
+        for who in known:
+            names = ", ".join(item.path.name for item in written if journal_of(item.identity) == journal_of(who))
+            if names:
+                books.of(who).journal.write("export", names, exporting.name)
     except BaseException:
-        for _, files in exported:
-            for item in files:
-                item.path.unlink(missing_ok=True)
+        for item in written:
+            item.path.unlink(missing_ok=True)
         raise
     finally:
         books.close()
-    written = [item for _, files in exported for item in files]
     absent = sum(finding.stack_uid not in images for finding in leaving)
     if absent:
         lost = UserError(

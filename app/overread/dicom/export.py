@@ -3,114 +3,158 @@
 from __future__ import annotations
 
 import errno
-import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydicom import Dataset
-from pydicom.uid import (
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    OphthalmicPhotography8BitImageStorage,
-    OphthalmicPhotography16BitImageStorage,
-    SecondaryCaptureImageStorage,
-)
+import pydicom
+from pydicom.uid import generate_uid
 
-from overread.dicom.check import check
+from overread.dicom.check import gate
+from overread.dicom.check_seg import SEG
+from overread.dicom.check_sr import SR
+from overread.dicom.product import Parcel, Product
 from overread.dicom.quiet import quiet
-from overread.dicom.source import SourceHeaders, source_headers
-from overread.dicom.write_seg import write_seg
-from overread.dicom.write_sr import write_sr
+from overread.dicom.source import source_headers
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Reader
-from overread.domain.study import Stack
+from overread.domain.study import Identity, Stack, Window
+from overread.domain.volume import Volume
 
-# Pictures whose kind of object asks for no frame of reference, so that segmentations of them need none either.
-_PLACELESS = frozenset(
-    {
-        ComputedRadiographyImageStorage,
-        DigitalXRayImageStorageForPresentation,
-        OphthalmicPhotography8BitImageStorage,
-        OphthalmicPhotography16BitImageStorage,
-        SecondaryCaptureImageStorage,
-    }
-)
-# Far above what scanners use, so that derived series sort behind the images.
-_SERIES_NUMBERS = 9000
+# Far above what scanners use, so that derived series sort behind the images; room for so many products of a series.
+_SERIES_NUMBERS, _ROOM = 90_000, 25
 
 
 @dataclass(frozen=True)
 class Written:
-    """A file that was put in place. `remark` says in a sentence what could not go with it; "" where all went."""
+    """A file that was put in place, and whose it is. `sop_instance_uid` is "" of a file that is no DICOM object.
+
+    `remark` says in a sentence what could not go with it; "" where all went.
+    """
 
     path: Path
     kind: str
     sop_instance_uid: str
+    identity: Identity
     remark: str = ""
 
 
-def carries_outlines(stack: Stack) -> bool:
-    """Whether a segmentation can refer to a stack: by its place in the patient, or to the one picture that it is."""
-    return stack.grid.oriented or (len(stack.frames) == 1 and stack.sop_class_uid in _PLACELESS)
+class Shipment:
+    """Files on their way into a folder. They wait in a folder of their own until all of them passed the gate."""
 
+    def __init__(self, partial: Path, products: Sequence[Product]) -> None:
+        self._partial, self._products = partial, products
+        self.written: list[Written] = []
 
-def export(stack: Stack, findings: Sequence[Finding], folder: Path, reader: Reader) -> tuple[Written, ...]:
-    """Write what a reader accepted on one stack as SEG and SR, check it, and put it into `folder` in one go.
+    def add(
+        self,
+        stack: Stack,
+        findings: Sequence[Finding],
+        reader: Reader,
+        *,
+        volume: Volume | None = None,
+        window: Window | None = None,
+    ) -> None:
+        """Write what a reader accepted on one stack, as each of the products, and check it.
 
-    Findings without voxels need no SEG: the SR leaves alone then. Where the stack cannot carry a SEG, findings with
-    voxels stay behind, and the SR's `remark` says so. UserError where there is nothing to export, the check fails or
-    the disk does; nothing is left behind then.
-    """
-    leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
-    if not leaving:
-        raise UserError("There is nothing to export.", "Accept or edit a finding first.")
-    remark, staying = "", [finding for finding in leaving if finding.mask and not carries_outlines(stack)]
-    if staying:
-        leaving = [finding for finding in leaving if finding not in staying]
-        remark = "This image has no place in the patient, so no segmentation can refer to it"
+        `volume` are the voxels where they are loaded already, `window` how the reader looked at them. UserError where
+        there is nothing to export, or a file fails the check.
+        """
+        leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
         if not leaving:
-            raise UserError(f"{remark}.")
-        remark += f": {', '.join(finding.title for finding in staying)} did not leave."
-    place = (stack.identity.study_uid, stack.identity.series_uid, *(frame.sop_instance_uid for frame in stack.frames))
-    if not all(place):
-        raise UserError("These images carry no UIDs, so nothing can refer to them.")
-    try:
+            raise UserError("There is nothing to export.", "Accept or edit a finding first.")
+        carried = [(product, [f for f in leaving if not product.refuse(stack, f)]) for product in self._products]
+        remark = self._staying(stack, leaving)
+        uids = [frame.sop_instance_uid for frame in stack.frames]
+        if not all((stack.identity.study_uid, stack.identity.series_uid, *uids)):
+            raise UserError("These images carry no UIDs, so nothing can refer to them.")
         # Names of one component and the like are copied as they are, whatever the libraries think of them.
         with quiet():
-            headers = source_headers(stack)
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
-                written = _write(stack, headers, leaving, Path(partial), reader)
-                check([item.path for item in written], headers, leaving)
-                return _put_in_place([*written[:-1], replace(written[-1], remark=remark)], folder)
+            parcel = Parcel("", source_headers(stack), (), reader, 0, self._partial, "", volume, window)
+            before: dict[str, tuple[Path, ...]] = {}
+            for position, (product, those) in enumerate(carried):
+                if those:
+                    number = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400) + position
+                    tag = generate_uid()[-8:]
+                    own = replace(
+                        parcel, product=product.name, findings=tuple(those), number=number, tag=tag, before=dict(before)
+                    )
+                    paths = tuple(product.write(own))
+                    gate(own, product, paths)
+                    before[product.name] = paths
+                    self.written += [_written(path, product, stack.identity) for path in paths]
+        self.written[-1] = replace(self.written[-1], remark=remark)
+
+    def _staying(self, stack: Stack, leaving: Sequence[Finding]) -> str:
+        """What is said of findings that no product carries. UserError where none carries any."""
+        refused = {
+            finding.title: self._products[0].refuse(stack, finding)
+            for finding in leaving
+            if all(product.refuse(stack, finding) for product in self._products)
+        }
+        if not refused:
+            return ""
+        if len(refused) == len(leaving):
+            raise UserError(" ".join(dict.fromkeys(refused.values())), "Choose another kind of export.")
+        reasons = dict.fromkeys(refused.values())
+        return " ".join(
+            f"{', '.join(name for name, why in refused.items() if why == reason)} did not leave. {reason}"
+            for reason in reasons
+        )
+
+
+@contextmanager
+def shipment(folder: Path, products: Sequence[Product] = (SEG, SR)) -> Iterator[Shipment]:
+    """Files that appear in `folder` together when the block ends, and not at all where it fails.
+
+    They are then in `written`. UserError where the folder cannot be written; nothing there is replaced.
+    """
+    fresh = False
+    try:
+        fresh = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
+            shipping = Shipment(Path(partial), products)
+            yield shipping
+            shipping.written = _put_in_place(shipping.written, folder)
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written: {error.strerror or error}.", "Choose another folder or free some space."
         ) from error
+    finally:
+        if fresh:
+            with suppress(OSError):  # not empty: it was of use
+                folder.rmdir()
 
 
-def _write(
-    stack: Stack, headers: SourceHeaders, findings: list[Finding], folder: Path, reader: Reader
-) -> list[Written]:
-    number = _SERIES_NUMBERS + 2 * ((stack.identity.series_number or 0) % 400)
-    drawn = [finding for finding in findings if finding.mask]
-    segmentation = write_seg(stack, headers, drawn, reader, number) if drawn else None
-    report = write_sr(stack, headers, findings, segmentation, reader, number + 1)
-    written = [] if segmentation is None else [_save(segmentation, "SEG", stack, folder)]
-    return [*written, _save(report, "SR", stack, folder)]
+def export(
+    stack: Stack,
+    findings: Sequence[Finding],
+    folder: Path,
+    reader: Reader,
+    products: Sequence[Product] = (SEG, SR),
+    *,
+    volume: Volume | None = None,
+    window: Window | None = None,
+) -> tuple[Written, ...]:
+    """Write what a reader accepted on one stack, check it, and put it into `folder` in one go.
+
+    Findings that a product has no room for are not in it; those that none carries stay behind, and a `remark` says
+    so. UserError where there is nothing to export, the check fails or the disk does; nothing is left behind then.
+    """
+    with shipment(folder, products) as shipping:
+        shipping.add(stack, findings, reader, volume=volume, window=window)
+    return tuple(shipping.written)
 
 
-def _save(dataset: Dataset, kind: str, stack: Stack, folder: Path) -> Written:
-    name = re.sub(r"[^A-Za-z0-9]+", "-", stack.identity.series_description).strip("-") or "series"
-    uid = str(dataset.SOPInstanceUID)
-    path = folder / f"{kind}_{stack.identity.series_number or 0:03d}_{name[:40]}_{uid[-8:]}.dcm"
-    dataset.save_as(path, enforce_file_format=True)
-    return Written(path, kind, uid)
+def _written(path: Path, product: Product, whose: Identity) -> Written:
+    uid = str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) if path.suffix == ".dcm" else ""
+    return Written(path, product.name.upper(), uid, whose)
 
 
-def _put_in_place(written: Sequence[Written], folder: Path) -> tuple[Written, ...]:
+def _put_in_place(written: Sequence[Written], folder: Path) -> list[Written]:
     """Move the files; if one cannot be moved, those already there are taken back. What was there stays."""
     placed: list[Written] = []
     try:
@@ -124,4 +168,4 @@ def _put_in_place(written: Sequence[Written], folder: Path) -> tuple[Written, ..
         for item in placed:
             item.path.unlink(missing_ok=True)
         raise
-    return tuple(placed)
+    return placed

@@ -31,7 +31,7 @@ SHARED = (
     "ReferringPhysicianName",
 )
 # Carried over where the source has them.
-_CARRIED = (
+CARRIED = (
     "IssuerOfPatientID",
     "StudyDescription",
     "PatientAge",
@@ -151,7 +151,7 @@ def carry_over(source: Dataset, derived: Dataset) -> None:
     """Copy what identifies the patient and the study, and what must not be lost on the way."""
     for keyword in SHARED:
         setattr(derived, keyword, source.get(keyword))
-    for keyword in _CARRIED:
+    for keyword in CARRIED:
         if source.get(keyword):
             setattr(derived, keyword, source.get(keyword))
     if derived.get("PatientIdentityRemoved") == "YES" and not derived.get("DeidentificationMethod"):

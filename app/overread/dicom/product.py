@@ -1,0 +1,96 @@
+"""What a product of the export is: how it is written, how it is read back, which findings it has room for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pydicom import Dataset
+
+from overread.dicom.codecs import Undecodable
+from overread.dicom.load import loaded
+from overread.dicom.source import SourceHeaders
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding, Reader
+from overread.domain.study import Stack, Window
+from overread.domain.volume import Volume
+
+
+class Wrong(Exception):
+    """What does not agree, in words that follow "it failed the check before export:"."""
+
+
+def require(condition: bool, what: str) -> None:
+    """Wrong unless the condition holds."""
+    if not condition:
+        raise Wrong(what)
+
+
+@dataclass(frozen=True, eq=False)
+class Parcel:
+    """What one product is made of: the findings of one stack that it carries, and all that may be said with them.
+
+    `folder` is where its files go: a temporary one, where nothing else may be touched. `number` is a Series Number of
+    its own. `tag` tells the files of this export from those of others. `given` holds the voxels where somebody has
+    them, `window` how the reader looked at them. `before` are the files that products named earlier in the registry
+    have written in this export, by product.
+    """
+
+    product: str
+    headers: SourceHeaders
+    findings: tuple[Finding, ...]
+    reader: Reader
+    number: int
+    folder: Path
+    tag: str
+    given: Volume | None = None
+    window: Window | None = None
+    before: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    @property
+    def stack(self) -> Stack:
+        """The images that the findings lie on."""
+        return self.headers.stack
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The voxels; decoded when first asked for. UserError where they cannot be read."""
+        try:
+            return loaded(self.stack) if self.given is None else self.given
+        except Undecodable as error:
+            raise UserError(
+                f"The series cannot be read: {error}.", "Copy the files again from where they came."
+            ) from error
+
+    def path(self, ending: str, detail: str = "") -> Path:
+        """A name for a file: product, series, `detail` and tag, with an `ending` such as "dcm" or "nii.gz"."""
+        who = self.stack.identity
+        words = [self.product.upper(), f"{who.series_number or 0:03d}", who.series_description or "series", detail]
+        name = "_".join(part for word in words if (part := re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-")[:40]))
+        return self.folder / f"{name}_{self.tag}.{ending}"
+
+    def save(self, dataset: Dataset, detail: str = "") -> Path:
+        """Write a DICOM object into the folder."""
+        path = self.path("dcm", detail)
+        dataset.save_as(path, enforce_file_format=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Product:
+    """One kind of thing that can leave.
+
+    `write` puts files into the parcel's folder and returns them; `check` reads them back from disk and raises Wrong
+    where they say anything else than was meant; whatever else it raises means that they cannot be read. Every DICOM
+    object is also put to the common checks. `refuse` says in a sentence why a finding has no place in it, "" where it
+    has; a product without any finding is not written.
+    """
+
+    name: str
+    title: str
+    write: Callable[[Parcel], Sequence[Path]]
+    check: Callable[[Parcel, Sequence[Path]], None]
+    refuse: Callable[[Stack, Finding], str]

@@ -1,0 +1,23 @@
+"""What can leave: the registry of products, in the order in which they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from overread.dicom.check_seg import SEG
+from overread.dicom.check_sr import SR
+from overread.dicom.product import Product
+from overread.domain.errors import UserError
+
+# A product may refer to what those before it have written.
+PRODUCTS: tuple[Product, ...] = (SEG, SR)
+
+
+def products(names: Iterable[str]) -> tuple[Product, ...]:
+    """The products of these names, in the order of the registry. UserError naming those that there are."""
+    wanted = set(names)
+    unknown = sorted(wanted - {product.name for product in PRODUCTS})
+    if unknown:
+        known = ", ".join(product.name for product in PRODUCTS)
+        raise UserError(f"Nothing can be exported as {', '.join(unknown)}.", f"There are: {known}.")
+    return tuple(product for product in PRODUCTS if product.name in wanted)
