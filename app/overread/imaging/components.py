@@ -21,9 +21,7 @@ def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float, keep
     whole = Mask.of(voxels)
     if not whole:
         return
-    # within the box that holds everything: to number empty space takes longer than all else
-    labels, _ = ndimage.label(whole.inner, np.ones((3, 3, 3), np.bool_))
-    sizes = np.bincount(labels.reshape(-1))[1:]
+    labels, sizes = labelled(whole)
     boxes = ndimage.find_objects(labels)
     least = max(min_volume_ml * 1000 / grid.voxel_mm3, keep * int(sizes.max()))
     for at in np.argsort(-sizes, kind="stable"):
@@ -32,6 +30,15 @@ def components(voxels: NDArray[np.bool_], grid: Grid, min_volume_ml: float, keep
         box = boxes[at]
         k, j, i = (part.start + first for part, first in zip(box, whole.start, strict=True))
         yield Mask.of(labels[box] == at + 1, offset=(k, j, i), shape=grid.shape)
+
+
+def labelled(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """The connected parts (26 neighbours) of a mask, numbered from 1 within its box, and the voxels of each."""
+    from scipy import ndimage  # as above
+
+    # within the box that holds everything: to number empty space takes longer than all else
+    labels, _ = ndimage.label(mask.inner, np.ones((3, 3, 3), np.bool_))
+    return labels, np.bincount(labels.reshape(-1))[1:]
 
 
 def joined(parts: Iterable[Mask]) -> Iterator[Mask]:
