@@ -18,9 +18,10 @@ from pydicom.uid import ComputedRadiographyImageStorage, OphthalmicPhotography8B
 from overread.dicom.export import Written, export
 from overread.dicom.source import source_headers
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Kind, Mask, Status
+from overread.domain.finding import Code, Finding, Kind, Mask, Status, Term
 from overread.domain.geometry import Plane
 from overread.domain.heatmap import Heatmap
+from overread.domain.measurement import Measurement, Shape
 from overread.domain.study import Stack
 from support.findings import READER, blob, finding, opened
 from support.gates import pass_gate
@@ -209,3 +210,18 @@ def test_the_check_notices_what_a_report_says_otherwise(ct: Stack, tmp_path: Pat
     pass_gate([seg.path, report.path], headers, findings)
     with pytest.raises(UserError, match=r"^spoilt.dcm failed the check"):
         pass_gate([seg.path, tmp_path / "spoilt.dcm"], headers, findings)
+
+
+def test_what_a_reader_says_instead_leaves(cr: Stack, tmp_path: Path) -> None:
+    other = Term("Atelectasis", Code("46621007", "SCT", "Atelectasis"), classified(cr, 1, 0.2).category)
+    turned = replace(classified(cr, 1, 0.2), present=True, status=Status.EDITED)
+    named = classified(cr, 2, 0.8)
+    named = replace(named, label=other.label, concept=other.concept, proposed=named.term, present=True)
+    length = Measurement(Shape.LENGTH, Plane.AXIAL, 0, ((0.0, 1.0, 1.0), (0.0, 4.0, 5.0)))
+    measured = finding(cr, np.zeros(cr.grid.shape, bool), 3, kind=Kind.MEASUREMENT, measurement=length, measures=None)
+    (report,) = export(cr, [turned, named, measured], tmp_path / "out", READER)
+    wholes = hd.sr.srread(report.path).content.get_image_measurement_groups()
+    assert [group.tracking_uid for group in wholes] == [turned.id, named.id]
+    assert [answers(group)["Presence of property"] for group in wholes] == ["Present", "Present"]
+    assert ["Probability" in numbers(group) for group in wholes] == [True, False]
+    assert [group.finding_type.meaning for group in wholes] == ["Neoplasm", "Atelectasis"]

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from overread.domain.finding import Act, Finding, Kind, Mask, Measures, ModelSource, Reader, Status
+from overread.domain.finding import Act, Finding, Kind, Mask, Measures, ModelSource, Reader, Status, Term
 from overread.domain.geometry import Plane
 from overread.domain.heatmap import Heatmap
+from overread.domain.measurement import Measurement, Shape, Value
+from overread.domain.ruler import Scale
 from overread.session.records import from_record, pack_mask, read_mask, to_record
 from support.sitting import ABNORMAL, LESION, box_mask, finding_of, stack_of
 
@@ -37,11 +39,21 @@ heatmaps = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 4)
         texts,
     )
 )
+LENGTH = Measurement(
+    Shape.LENGTH,
+    Plane.CORONAL,
+    2,
+    ((1.5, 2.0, 3.25), (0.0, 2.0, 9.0)),
+    (Value(LESION, 12.5, ABNORMAL), Value(LESION, -3.25, ABNORMAL, ABNORMAL)),
+    Scale.DETECTOR,
+)
 # What a kind has and the others do not: its voxels, its box, its score and threshold.
 kinds = st.sampled_from(
     [
         {"kind": Kind.SEGMENTATION},
         {"kind": Kind.DETECTION, "box": (0, 1, 2, 3, 4, 5)},
+        {"kind": Kind.DETECTION, "box": (0, 1, 2, 3, 4, 5), "moved": (1, 1, 2, 3, 4, 6)},
+        {"kind": Kind.MEASUREMENT, "mask": Mask.of(np.zeros(SHAPE, bool)), "measurement": LENGTH},
         {"kind": Kind.CLASSIFICATION, "mask": Mask.of(np.zeros(SHAPE, bool)), "score": 0.25, "threshold": 0.5},
     ]
 )
@@ -66,6 +78,8 @@ plain = st.builds(
     acts=acts,
     classes=st.lists(st.tuples(texts, amounts), max_size=3).map(tuple),
     heatmap=st.none() | heatmaps,
+    proposed=st.none() | st.builds(Term, texts, st.just(LESION), st.just(ABNORMAL)),
+    present=st.none() | st.booleans(),
 )
 findings_made = st.builds(lambda finding, kind: replace(finding, **kind), plain, kinds)
 
@@ -80,7 +94,7 @@ def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
 def test_a_journal_from_before_there_were_kinds_is_read() -> None:
     made = finding_of(stack_of(), box_mask(SHAPE, (1, 2, 3), (1, 2, 3)))
     record = json.loads(json.dumps(to_record(made)))
-    for key in ("kind", "box", "threshold", "classes", "heatmap"):
+    for key in ("kind", "box", "threshold", "classes", "heatmap", "moved", "proposed", "present", "measurement"):
         del record[key]
     assert from_record(record, lambda r: read_mask(r, pack_mask(made.mask))) == made
 

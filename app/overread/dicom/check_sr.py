@@ -24,6 +24,8 @@ _PRESENCE, _PRESENT, _ABSENT = "121052", "52101004", "272519000"
 
 
 def _refuse(stack: Stack, finding: Finding) -> str:
+    if finding.kind is Kind.MEASUREMENT:
+        return "The report does not hold what was measured by hand yet."
     if finding.mask and not carries_outlines(stack):
         return "This image has no place in the patient, so no segmentation can refer to it."
     return ""
@@ -113,7 +115,8 @@ def _meant(finding: Finding) -> Iterator[tuple[str, float]]:
         yield from zip(_MEASURED, (of.volume_ml, of.long_axis_mm, of.short_axis_mm), strict=True)
     if finding.kind is Kind.DETECTION and finding.score is not None:
         yield _SCORE, finding.score
-    if finding.kind is Kind.CLASSIFICATION and finding.score is not None and finding.threshold is not None:
+    class_of_model = finding.kind is Kind.CLASSIFICATION and finding.proposed is None
+    if class_of_model and finding.score is not None and finding.threshold is not None:
         yield _PROBABILITY, finding.score
         yield _THRESHOLD, finding.threshold
     for label, probability in finding.classes:

@@ -20,7 +20,7 @@ from pydicom.sr.codedict import codes
 
 from overread.dicom.source import SourceHeaders, tracking_id
 from overread.dicom.write_seg import algorithm_name, concept
-from overread.domain.finding import Finding, Kind, Status, only_box
+from overread.domain.finding import Finding, Kind, Status
 from overread.domain.geometry import plane_axes
 from overread.domain.study import Frame
 
@@ -44,7 +44,7 @@ def region(
     ]
     purpose = None
     if finding.kind is Kind.DETECTION:
-        purpose = codes.SCT.BoundedBy if only_box(finding.mask, finding.box) else codes.DCM.Outline
+        purpose = codes.SCT.BoundedBy if finding.boxed else codes.DCM.Outline
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=finding.id, identifier=tracking_id(finding)),
         referenced_segment=ReferencedSegment(
@@ -72,7 +72,7 @@ def whole_image(finding: Finding, headers: SourceHeaders) -> MeasurementsAndQual
         finding_category=concept(finding.category),
         finding_sites=_sites(finding),
         algorithm_id=_algorithm(finding),
-        measurements=_numbers(finding),
+        measurements=_numbers(finding) or None,
         qualitative_evaluations=[QualitativeEvaluation(codes.DCM.PresenceOfProperty, present), _verdict(finding)],
         source_images=[
             SourceImageForMeasurementGroup(uid, instance, frames)
@@ -124,7 +124,8 @@ def _numbers(finding: Finding) -> list[Measurement]:
         ]
     if finding.kind is Kind.DETECTION and finding.score is not None:
         numbers.append(Measurement(name=codes.SCT.Score, value=finding.score, unit=one))
-    if finding.kind is Kind.CLASSIFICATION and finding.score is not None:
+    # What the model said of one class is no probability of another that the reader chose.
+    if finding.kind is Kind.CLASSIFICATION and finding.score is not None and finding.proposed is None:
         numbers.append(Measurement(name=codes.DCM.Probability, value=finding.score, unit=one))
         if finding.threshold is not None:
             numbers.append(Measurement(name=THRESHOLD, value=round(finding.threshold, 6), unit=one))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ from pydicom.uid import (
 
 from overread.dicom.quiet import quiet
 from overread.dicom.roles import HasValues, role
+from overread.dicom.rulers import ruler
 from overread.dicom.values import (
     TAGS,
     Header,
@@ -36,6 +37,7 @@ from overread.dicom.values import (
     text,
     whole,
 )
+from overread.domain.ruler import Ruler
 from overread.domain.study import Encoding, Frame, Identity, Lut, Window
 
 # Younger than dictionaries.
@@ -70,6 +72,7 @@ class FrameFacts:
     synthetic: bool
     mosaic: bool
     padding: tuple[float, float] | None
+    ruler: Ruler = field(default_factory=Ruler)
 
 
 def read_facts(path: Path, known: dict[tuple[Any, ...], Any]) -> list[FrameFacts]:
@@ -285,18 +288,31 @@ def _placed(first: FrameFacts, index: int, lookup: _Lookup) -> FrameFacts:
     thickness = lookup.hint("SpacingBetweenSlices", "PixelMeasuresSequence") or lookup.hint(
         "SliceThickness", "PixelMeasuresSequence"
     )
+    found = _pair(spacing)
     return replace(
         first,
         frame=replace(first.frame, index=index, slope=1.0 if slope is None else slope, intercept=intercept or 0.0),
         number=first.number if index == 0 else first.number + index,
         position=None if position is None else (position[0], position[1], position[2]),
         orientation=orientation,
-        spacing=None if spacing is None or min(spacing) < 1e-4 else (spacing[0], spacing[1]),
+        spacing=found,
         thickness=abs(thickness) if thickness is not None and 0.01 <= abs(thickness) <= 1000 else None,
         split=tuple((name, value) for name, value in split.items() if value is not None),
         windows=or_none(lambda: _windows(lookup)) or (),
         units=_units(first.identity.modality, units, slope is not None),
+        ruler=ruler(
+            first.identity.modality,
+            found,
+            _pair(lookup.floats("ImagerPixelSpacing", "", 2)),
+            or_none(lambda: str(lookup.get("PixelSpacingCalibrationType", "") or "").strip()) or "",
+            lookup.hint("EstimatedRadiographicMagnificationFactor"),
+        ),
     )
+
+
+def _pair(spacing: tuple[float, ...] | None) -> tuple[float, float] | None:
+    """Height and width of a pixel, mm; None where they are none."""
+    return None if spacing is None or min(spacing) < 1e-4 else (spacing[0], spacing[1])
 
 
 def _directions(cosines: tuple[float, ...]) -> bool:

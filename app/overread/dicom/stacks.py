@@ -156,6 +156,7 @@ def _stack(frames: list[FrameFacts], oriented: bool) -> Stack:
         voi_lut=first.voi_lut,
         modality_lut=first.modality_lut,
         problems=tuple(problems),
+        ruler=first.ruler,
     )
 
 

@@ -24,7 +24,8 @@ TemporalPositionIdentifier ImagePositionPatient ImageOrientationPatient FrameOfR
 PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored
 PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit WindowCenter WindowWidth WindowCenterWidthExplanation
 VOILUTFunction VOILUTSequence ModalityLUTSequence RescaleSlope RescaleIntercept RescaleType LossyImageCompression
-LossyImageCompressionRatio SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+LossyImageCompressionRatio SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence ImagerPixelSpacing
+PixelSpacingCalibrationType EstimatedRadiographicMagnificationFactor
 """
 # SyntheticData has been in the standard since 2024; a dictionary may not know it yet.
 _TAG_OF = {keyword: Tag(keyword) for keyword in _KEYWORDS.split()} | {"SyntheticData": Tag(0x0008001C)}

@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 
 from overread import __version__
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
-from overread.domain.finding import Code, Finding, ModelSource, Reader, Status, only_box
+from overread.domain.finding import Code, Finding, ModelSource, Reader, Status
 from overread.domain.study import Stack
 
 MANUFACTURER = "Overread"
@@ -48,7 +48,7 @@ def _algorithm(finding: Finding) -> tuple[SegmentAlgorithmTypeValues, hd.Algorit
 
 def _label(finding: Finding) -> str:
     """The finding's title; it says so where the voxels are a box around something and not the thing itself."""
-    return f"{finding.title[:58]} (box)" if only_box(finding.mask, finding.box) else finding.title[:64]
+    return f"{finding.title[:58]} (box)" if finding.boxed else finding.title[:64]
 
 
 def _description(number: int, finding: Finding) -> SegmentDescription:

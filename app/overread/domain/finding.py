@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from overread.domain.geometry import Box, Index
 from overread.domain.heatmap import Heatmap
+from overread.domain.measurement import Measurement
 
 Bools = NDArray[np.bool_]
 # Voxels k0, j0, i0 up to, but not including, k1, j1, i1.
@@ -27,6 +28,15 @@ class Code:
     value: str
     scheme: str
     meaning: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """What something is called: a word to read, its code, and the category that the code belongs to."""
+
+    label: str
+    concept: Code
+    category: Code
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,11 +168,12 @@ class Status(Enum):
 
 
 class Kind(StrEnum):
-    """What sort of statement a finding is: these voxels, something in this box, or the image as a whole."""
+    """What sort of statement a finding is: these voxels, this box, the image as a whole, or this many millimetres."""
 
     SEGMENTATION = "segmentation"
     DETECTION = "detection"
     CLASSIFICATION = "classification"
+    MEASUREMENT = "measurement"
 
 
 @dataclass(frozen=True)
@@ -183,10 +194,12 @@ class Finding:
     `id` is a DICOM UID and becomes the Tracking UID. `model` is kept for good: an edited finding is still the
     model's, edited by the reader; `original` keeps what the model drew.
 
-    A detection has the `box` that the model drew, and a mask: the outline within, or the box itself. A
-    classification has an empty mask, the probability of its class as `score`, the `threshold` above which the model
-    calls it present, and a `heatmap` that shows why. `classes` are the probabilities of each class by label, where a
-    model gives them.
+    A detection has the `box` that was drawn first, for good, and a mask: the outline within, or the box itself;
+    `moved` is the box as a reader left it. A classification has an empty mask, the probability of its class as
+    `score`, the `threshold` above which the model calls it present, and a `heatmap` that shows why; `present` is what
+    a reader says instead. `classes` are the probabilities of each class by label, where a model gives them. A
+    measurement has an empty mask, and its points and values. `proposed` is what the model called it, where a reader
+    calls it something else.
     """
 
     id: str
@@ -211,11 +224,19 @@ class Finding:
     threshold: float | None = None
     classes: tuple[tuple[str, float], ...] = ()
     heatmap: Heatmap | None = None
+    moved: VoxelBox | None = None
+    proposed: Term | None = None
+    present: bool | None = None
+    measurement: Measurement | None = None
 
     def __post_init__(self) -> None:
         if self.model is None and not self.acts:
             raise ValueError("a finding comes from a model or from a reader")
         require_whole(self.kind, self.mask, self.box, self.score, self.threshold)
+        if (self.kind is Kind.MEASUREMENT) != (self.measurement is not None):
+            raise ValueError("a measurement has points and values, and nothing else has")
+        if self.moved is not None and self.box is None:
+            raise ValueError("a box that was never drawn cannot be moved")
 
     @property
     def title(self) -> str:
@@ -224,17 +245,47 @@ class Finding:
 
     @property
     def positive(self) -> bool | None:
-        """Whether a model calls it present; None where that is no question of a threshold."""
+        """Whether it is present, as the reader says, else the model; None where that is no question of a threshold."""
+        if self.present is not None:
+            return self.present
         return None if self.threshold is None or self.score is None else self.score >= self.threshold
 
     @property
     def erased(self) -> bool:
         """Whether nothing is left of it that could be agreed with."""
-        return not self.mask and self.kind is not Kind.CLASSIFICATION
+        return not self.mask and self.kind not in (Kind.CLASSIFICATION, Kind.MEASUREMENT)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another than the model proposed: its voxels, its box, its name, or whether it is there."""
+        drawn = self.original is not None and self.original != self.mask
+        return drawn or self.moved not in (None, self.box) or self.proposed is not None or self.present is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a reader drew what a model then worked on."""
+        return self.model is not None and bool(self.acts) and self.acts[0].verb == "draw"
+
+    @property
+    def restorable(self) -> bool:
+        """Whether there is a model's own version to go back to."""
+        return self.model is not None and (self.original is not None or self.changed)
+
+    @property
+    def term(self) -> Term:
+        """What it is called."""
+        return Term(self.label, self.concept, self.category)
+
+    @property
+    def boxed(self) -> bool:
+        """Whether it is a box and no outline: its size is then not that of what lies within."""
+        return only_box(self.mask, self.moved or self.box)
 
     @property
     def bounds(self) -> VoxelBox | None:
-        """The box around it: the model's as long as the reader drew nothing else; None for the image as a whole."""
+        """The box around it: as it was last drawn or moved, else around the voxels; None for what has neither."""
+        if self.moved is not None:
+            return self.moved
         if self.box is not None and self.original is None:
             return self.box
         if not self.mask:
@@ -266,6 +317,7 @@ class Finding:
             status=Status.EDITED,
             reason="",
             original=original,
+            moved=None,
             acts=(*self.acts, act),
         )
 
@@ -283,6 +335,8 @@ def require_whole(kind: Kind, mask: Mask, box: VoxelBox | None, score: float | N
         raise ValueError("a detection's box holds voxels of its grid")
     if kind is Kind.CLASSIFICATION and (mask or score is None or threshold is None):
         raise ValueError("a classification has no voxels, but a score and a threshold")
+    if kind is Kind.MEASUREMENT and mask:
+        raise ValueError("a measurement has no voxels")
 
 
 def only_box(mask: Mask, box: VoxelBox | None) -> bool:

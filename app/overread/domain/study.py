@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.geometry import Grid
+from overread.domain.ruler import Ruler
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class Stack:
     voi_lut: Lut | None = None
     modality_lut: Lut | None = None
     problems: tuple[Problem, ...] = ()
+    ruler: Ruler = field(default_factory=Ruler)
 
     @property
     def measurable(self) -> bool:

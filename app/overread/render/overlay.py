@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.domain.finding import Bools, Finding, Mask, Status, only_box
+from overread.domain.finding import Bools, Finding, Mask, Status
 from overread.domain.geometry import PlaneAxes
 from overread.render.projection import Projection, resized
 
@@ -67,7 +67,7 @@ def finding_layers(
         if original and finding.original is not None:
             layer = mask_layer(finding.original, axes, index, Status.PROPOSED, original=True)
             layers.extend([layer] if layer else [])
-        if only_box(finding.mask, finding.box):
+        if finding.boxed:
             continue  # it is drawn as the box that it is
         layer = mask_layer(finding.mask, axes, index, finding.status, selected=finding.id == selected)
         layers.extend([layer] if layer else [])

@@ -19,10 +19,13 @@ from overread.domain.finding import (
     ModelSource,
     Reader,
     Status,
+    Term,
     VoxelBox,
 )
 from overread.domain.geometry import Index, Plane
 from overread.domain.heatmap import Heatmap
+from overread.domain.measurement import Measurement, Shape, Value
+from overread.domain.ruler import Scale
 
 Record = dict[str, Any]
 
@@ -98,6 +101,25 @@ def to_record(finding: Finding) -> Record:
         "threshold": finding.threshold,
         "classes": [list(entry) for entry in finding.classes],
         "heatmap": None if finding.heatmap is None else _heatmap_record(finding.heatmap),
+        "moved": finding.moved,
+        "proposed": None if finding.proposed is None else _term_record(finding.proposed),
+        "present": finding.present,
+        "measurement": None if finding.measurement is None else _measurement_record(finding.measurement),
+    }
+
+
+def _term_record(term: Term) -> list[Any]:
+    return [term.label, _code(term.concept), _code(term.category)]
+
+
+def _measurement_record(made: Measurement) -> Record:
+    return {
+        "shape": made.shape.value,
+        "plane": made.plane.value,
+        "index": made.index,
+        "points": made.points,
+        "values": [[_code(v.name), v.number, _code(v.unit), _code(v.derivation)] for v in made.values],
+        "scale": made.scale.value,
     }
 
 
@@ -142,6 +164,29 @@ def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
         threshold=record.get("threshold"),
         classes=tuple((label, probability) for label, probability in record.get("classes", ())),
         heatmap=_heatmap(record["heatmap"]) if record.get("heatmap") else None,
+        moved=_box(record["moved"]) if record.get("moved") else None,
+        proposed=_term(record["proposed"]) if record.get("proposed") else None,
+        present=record.get("present"),
+        measurement=_measurement(record["measurement"]) if record.get("measurement") else None,
+    )
+
+
+def _term(values: list[Any]) -> Term:
+    label, concept, category = values
+    return Term(label, Code(*concept), Code(*category))
+
+
+def _measurement(record: Record) -> Measurement:
+    return Measurement(
+        Shape(record["shape"]),
+        Plane(record["plane"]),
+        record["index"],
+        tuple((k, j, i) for k, j, i in record["points"]),
+        tuple(
+            Value(Code(*name), number, Code(*unit), Code(*derivation) if derivation else None)
+            for name, number, unit, derivation in record["values"]
+        ),
+        Scale(record["scale"]),
     )
 
 

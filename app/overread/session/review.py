@@ -18,6 +18,7 @@ from overread.domain.finding import (
     ModelSource,
     Reader,
     Status,
+    Term,
     VoxelBox,
     find,
     only_box,
@@ -30,7 +31,7 @@ from overread.imaging.measure import measure
 Step = tuple[str, Findings]
 
 # What a reader draws without a model behind it, until it is given another name.
-_DRAWN = (Code("52988006", "SCT", "Lesion"), Code("49755003", "SCT", "Morphologically Abnormal Structure"))
+DRAWN = Term("Lesion", Code("52988006", "SCT", "Lesion"), Code("49755003", "SCT", "Morphologically Abnormal Structure"))
 
 
 def now() -> datetime:
@@ -81,6 +82,16 @@ def _measures(mask: Mask, box: VoxelBox | None, stack: Stack) -> Measures | None
     return measure(mask, stack.grid) if stack.measurable and not only_box(mask, box) else None
 
 
+def measures_of(finding: Finding, stack: Stack) -> Measures | None:
+    """What can be measured on a finding's voxels; a box says where something is, not how large."""
+    return None if finding.boxed else _measures(finding.mask, None, stack)
+
+
+def next_number(findings: Findings, stack_uid: str) -> int:
+    """The number that the next finding of a stack gets."""
+    return max((f.number for f in findings if f.stack_uid == stack_uid), default=0) + 1
+
+
 def _place(proposal: Proposal) -> Iterator[str]:
     """What tells a proposal from others of the same label on the same stack."""
     yield proposal.mask.digest
@@ -127,7 +138,7 @@ def _judge(findings: Findings, ids: Sequence[str], status: Status, reader: Reade
         last = finding.acts[-1] if finding.acts else None
         if last and (last.verb, last.reader, finding.reason) == (verb.lower(), reader, reason):
             continue  # the same key pressed twice
-        edited = status is Status.ACCEPTED and finding.original is not None and finding.original != finding.mask
+        edited = status is Status.ACCEPTED and finding.model is not None and (finding.changed or finding.begun)
         verdict = finding.judged(Status.EDITED if edited else status, Act(reader, verb.lower(), now()), reason)
         findings = with_finding(findings, verdict)
     what = changed[0].title if len(changed) == 1 else f"{len(changed)} findings"
@@ -152,16 +163,15 @@ def redraw(findings: Findings, finding_id: str, mask: Mask, stack: Stack, reader
 
 def draw_new(findings: Findings, mask: Mask, stack: Stack, reader: Reader) -> tuple[str, Findings, str]:
     """Begin a finding of the reader's own; returns the step and its id."""
-    number = max((f.number for f in findings if f.stack_uid == stack.uid), default=0) + 1
-    when = now()
+    number, when = next_number(findings, stack.uid), now()
     finding = Finding(
         id=uid_of(stack.uid, reader.name, when.isoformat(), str(number)),
         stack_uid=stack.uid,
         series_uid=stack.identity.series_uid,
         number=number,
-        label="Lesion",
-        concept=_DRAWN[0],
-        category=_DRAWN[1],
+        label=DRAWN.label,
+        concept=DRAWN.concept,
+        category=DRAWN.category,
         anatomy=None,
         colour="#9B8CFF",
         mask=mask,
@@ -175,16 +185,23 @@ def draw_new(findings: Findings, mask: Mask, stack: Stack, reader: Reader) -> tu
 
 
 def restore(findings: Findings, finding_id: str, stack: Stack, reader: Reader) -> Step:
-    """Put back what the model drew; the finding is a proposal again."""
+    """Put back what the model drew and said; the finding is a proposal again."""
     finding = find(findings, finding_id)
-    if finding is None or finding.original is None:
+    if finding is None or not finding.restorable:
         raise KeyError(finding_id)
-    mask = finding.original
+    mask = finding.mask if finding.original is None else finding.original
+    called = finding.proposed or finding.term
     changed = replace(
         finding,
+        label=called.label,
+        concept=called.concept,
+        category=called.category,
+        proposed=None,
+        present=None,
+        moved=None,
         mask=mask,
         measures=_measures(mask, finding.box, stack),
-        status=Status.PROPOSED,
+        status=Status.EDITED if finding.begun else Status.PROPOSED,
         reason="",
         original=None,
         acts=(*finding.acts, Act(reader, "restore", now())),

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from overread.domain.finding import Finding, Kind, Status, VoxelBox, only_box
+from overread.domain.finding import Finding, Kind, Status, VoxelBox
 from overread.domain.geometry import Grid
 from overread.ui import style
 from overread.ui.elided import ElidedLabel
@@ -119,7 +119,7 @@ def size_text(finding: Finding, grid: Grid) -> str:
     if measures is not None:
         parts.append(f"{measures.volume_ml:.1f} ml" if measures.volume_ml >= 0.1 else f"{measures.volume_ml:.2g} ml")
         parts.append(f"{measures.long_axis_mm:.0f} × {measures.short_axis_mm:.0f} mm")
-    elif finding.bounds is not None and only_box(finding.mask, finding.box):
+    elif finding.bounds is not None and finding.boxed:
         parts.append(f"box {box_size(finding.bounds, grid)}")
     else:
         parts.append(f"{finding.mask.count} voxels")
