@@ -20,7 +20,7 @@ COMMANDS = {
     "infer": "the main job without a window: read, accept, export",
     "models": "the models: list, show, check",
     "bench": "the benchmarks",
-    "export": "what the reader accepted in a study, as DICOM",
+    "export": "what the reader accepted in a study, as DICOM and more",
     "audit": "who did what to a study, when, with which model",
     "doctor": "drivers, providers, self-tests: what serves, and why not more",
     "demo": "open the synthetic demo study",

@@ -32,6 +32,8 @@ made = st.builds(
     export_folder=texts,
     recent=many,
     keys=st.dictionaries(texts, texts, max_size=3),
+    profiles=st.dictionaries(texts, many, max_size=3),
+    export_profile=texts,
     remote=st.sampled_from([Remote(), Remote("grpcs://ai.example.org:8001", "hybrid", 250.0, token_env="TOKEN")]),
 )
 values: st.SearchStrategy[Any] = st.recursive(
@@ -100,6 +102,8 @@ def read_as_meant(settings: Settings) -> bool:
 
 def told_as_is(settings: Settings, name: str, value: Any) -> bool:
     held = getattr(settings, name)
+    if name == "profiles":
+        return bool({key: list(products) for key, products in held.items()} == value)
     if name == "remote":
         with suppress(ValueError, TypeError):
             return isinstance(value, dict) and held == Remote.of(value)

@@ -1,40 +1,80 @@
-"""`overread export`: what the reader accepted in a study, as DICOM."""
+"""`overread export`: what the reader accepted in a study, as DICOM and more; or a packet to try a receiver with."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from overread import paths
 from overread.commands.answers import emit, files_answer, say
-from overread.commands.engine import reader
+from overread.commands.demo import demo_folder
+from overread.commands.engine import liked, reader
 from overread.commands.journals import catalogue_of, journal_of, studies
 from overread.dicom.export import Written, shipment
+from overread.dicom.product import Product, planned
 from overread.domain.errors import UserError
 from overread.session.books import Books
+from overread.session.packet import make_packet
+from overread.session.profiles import chosen
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
-    parser.add_argument("study", type=Path, help="the study's folder")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument("study", nargs="?", type=Path, help="the study's folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--profile", default="", metavar="NAME", help="what the receiver opens: a list of kinds by name"
+    )
+    parser.add_argument("--only", default="", metavar="KIND,…", help="only these kinds of object")
+    parser.add_argument(
+        "--test-packet",
+        type=Path,
+        metavar="DIR",
+        help="instead of a study: synthetic images with findings of every kind, to try a receiver with",
+    )
     parser.add_argument("--reader", default="", metavar="NAME", help="who exports")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Export a study, or make a test packet."""
+    if (arguments.study is None) == (arguments.test_packet is None):
+        raise argparse.ArgumentError(None, "Name a study and --out DIR, or --test-packet DIR.")
+    only = [name.strip().lower() for name in arguments.only.split(",") if name.strip()]
+    try:
+        wanted = chosen(liked().profiles, arguments.profile, only)
+    except UserError as error:
+        raise argparse.ArgumentError(None, str(error)) from error
+    if arguments.test_packet is not None:
+        written: Sequence[Written] = make_packet(demo_folder(), arguments.test_packet, wanted)
+    elif arguments.out is None:
+        raise argparse.ArgumentError(None, "Where to? Name a folder with --out DIR.")
+    else:
+        written = _study(arguments, wanted)
+    if arguments.json:
+        emit({"files": files_answer(written)})
+    else:
+        say(*(f"{item.kind}: {item.path}" for item in written))
+    return 0
+
+
+def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Written]:
     """Export each series in which something was accepted: all of them, or none where one cannot be written."""
     exporting = reader(arguments.reader)
     books = Books(paths.data() / "journals")
     written: list[Written] = []
     try:
-        with catalogue_of(arguments.study) as catalogue, shipment(arguments.out) as shipping:
+        with catalogue_of(arguments.study) as catalogue, shipment(arguments.out, wanted) as shipping:
             known = [who for who in studies(catalogue) if journal_of(who).exists()]
             leaving = [finding for who in known for finding in books.of(who).findings if finding.status.leaves]
             for stack in catalogue.stacks:
                 here = [finding for finding in leaving if finding.stack_uid == stack.uid]
-                if here:
+                plan = planned(stack, here, wanted)
+                if here and not plan.carried:
+                    sys.stderr.write(f"{stack.identity.series_description or stack.uid}: {plan.remark}\n")
+                elif here:
                     judges = {finding.reader for finding in here if finding.reader}
                     observer = judges.pop() if len(judges) == 1 else exporting  # who accepted, not who sends it
                     shipping.add(stack, here, observer)
@@ -60,9 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise lost
         sys.stderr.write(f"{lost}\n")
     if not written:
+        if leaving:
+            raise UserError("None of the accepted findings has a place in these kinds.", "Choose other kinds.")
         raise UserError("Nothing was accepted in this study yet.", "Accept findings first.")
-    if arguments.json:
-        emit({"files": files_answer(written)})
-    else:
-        say(*(f"{item.kind}: {item.path}" for item in written))
-    return 0
+    return written

@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from overread.dicom.check import gate
 from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
-from overread.dicom.product import Parcel, Product
+from overread.dicom.product import Parcel, Product, planned
 from overread.dicom.quiet import quiet
 from overread.dicom.source import source_headers
 from overread.domain.errors import UserError
@@ -62,11 +62,11 @@ class Shipment:
         `volume` are the voxels where they are loaded already, `window` how the reader looked at them. UserError where
         there is nothing to export, or a file fails the check.
         """
-        leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
-        if not leaving:
-            raise UserError("There is nothing to export.", "Accept or edit a finding first.")
-        carried = [(product, [f for f in leaving if not product.refuse(stack, f)]) for product in self._products]
-        remark = self._staying(stack, leaving)
+        plan = planned(stack, findings, self._products)
+        if not plan.carried:
+            reasons = " ".join(dict.fromkeys(reason for _, reason in plan.staying))
+            hint = "Choose another kind of export." if reasons else "Accept or edit a finding first."
+            raise UserError(reasons or "There is nothing to export.", hint)
         uids = [frame.sop_instance_uid for frame in stack.frames]
         if not all((stack.identity.study_uid, stack.identity.series_uid, *uids)):
             raise UserError("These images carry no UIDs, so nothing can refer to them.")
@@ -74,35 +74,21 @@ class Shipment:
         with quiet():
             parcel = Parcel("", source_headers(stack), (), reader, 0, self._partial, "", volume, window)
             before: dict[str, tuple[Path, ...]] = {}
-            for position, (product, those) in enumerate(carried):
-                if those:
-                    number = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400) + position
-                    tag = generate_uid()[-8:]
-                    own = replace(
-                        parcel, product=product.name, findings=tuple(those), number=number, tag=tag, before=dict(before)
-                    )
-                    paths = tuple(product.write(own))
-                    gate(own, product, paths)
-                    before[product.name] = paths
-                    self.written += [_written(path, product, stack.identity) for path in paths]
-        self.written[-1] = replace(self.written[-1], remark=remark)
-
-    def _staying(self, stack: Stack, leaving: Sequence[Finding]) -> str:
-        """What is said of findings that no product carries. UserError where none carries any."""
-        refused = {
-            finding.title: self._products[0].refuse(stack, finding)
-            for finding in leaving
-            if all(product.refuse(stack, finding) for product in self._products)
-        }
-        if not refused:
-            return ""
-        if len(refused) == len(leaving):
-            raise UserError(" ".join(dict.fromkeys(refused.values())), "Choose another kind of export.")
-        reasons = dict.fromkeys(refused.values())
-        return " ".join(
-            f"{', '.join(name for name, why in refused.items() if why == reason)} did not leave. {reason}"
-            for reason in reasons
-        )
+            for product, those in plan.carried:
+                number = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400)
+                own = replace(
+                    parcel,
+                    product=product.name,
+                    findings=those,
+                    number=number + len(before),
+                    tag=generate_uid()[-8:],
+                    before=dict(before),
+                )
+                paths = tuple(product.write(own))
+                gate(own, product, paths)
+                before[product.name] = paths
+                self.written += [_written(path, product, stack.identity) for path in paths]
+        self.written[-1] = replace(self.written[-1], remark=plan.remark)
 
 
 @contextmanager

@@ -94,3 +94,31 @@ class Product:
     write: Callable[[Parcel], Sequence[Path]]
     check: Callable[[Parcel, Sequence[Path]], None]
     refuse: Callable[[Stack, Finding], str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which findings of a stack go into which product, and why those stay behind that none has room for."""
+
+    carried: tuple[tuple[Product, tuple[Finding, ...]], ...]
+    staying: tuple[tuple[Finding, str], ...]
+
+    @property
+    def remark(self) -> str:
+        """What is said of those that stay, "" where none does."""
+        reasons = dict.fromkeys(reason for _, reason in self.staying)
+        return " ".join(
+            f"{', '.join(finding.title for finding, why in self.staying if why == reason)} did not leave. {reason}"
+            for reason in reasons
+        )
+
+
+def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Product]) -> Plan:
+    """What would leave of the findings of a stack, by product; those without a verdict do not come into question."""
+    leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
+    room = [(product, tuple(f for f in leaving if not product.refuse(stack, f))) for product in products]
+    carried = {finding.id for _, those in room for finding in those}
+    return Plan(
+        tuple((product, those) for product, those in room if those),
+        tuple((f, products[0].refuse(stack, f)) for f in leaving if f.id not in carried),
+    )

@@ -53,6 +53,10 @@ class Settings:
     recent: tuple[str, ...] = ()
     # Shortcuts that differ from the table: action id → keys.
     keys: dict[str, str] = field(default_factory=dict)
+    # What receivers open, in the reader's words: name → products. The table [profiles].
+    profiles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # The profile that exports went by last.
+    export_profile: str = ""
     # The inference server of the house, and when it is asked: the table [remote].
     remote: Remote = field(default_factory=Remote)
 
@@ -91,6 +95,12 @@ def _keys(value: Any) -> dict[str, str]:
     return {_text(action): _text(keys) for action, keys in value.items()}
 
 
+def _profiles(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return {_text(name): _texts(products) for name, products in value.items()}
+
+
 def _remote(value: Any) -> Remote:
     if not isinstance(value, dict):
         raise TypeError
@@ -106,6 +116,8 @@ _MEANT: dict[str, Callable[[Any], Any]] = {
     "export_folder": _text,
     "recent": _texts,
     "keys": _keys,
+    "profiles": _profiles,
+    "export_profile": _text,
     "remote": _remote,
 }
 
@@ -157,7 +169,14 @@ def _put(table: Any, there: Any, wanted: Any) -> None:
                     table[item.name] = tomlkit.table()
                 _put(table[item.name], old, new)
         elif new != old:
-            table[item.name] = list(new) if isinstance(new, tuple) else new
+            table[item.name] = _plain(new)
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML has it."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def save(path: Path, settings: Settings) -> None:

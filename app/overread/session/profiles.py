@@ -1,0 +1,41 @@
+"""What a receiver opens: named lists of products, our own and the reader's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from overread.dicom.product import Product
+from overread.domain.errors import UserError
+from overread.session.products import PRODUCTS, products
+
+# What leaves when nobody says otherwise.
+STANDARD = "standard"
+_EVERYTHING = "everything"
+# Names of products that another version has and this one has not would be an error: keep them in step.
+_BUILT_IN: dict[str, tuple[str, ...]] = {
+    STANDARD: ("seg", "sr"),
+    _EVERYTHING: tuple(product.name for product in PRODUCTS),
+}
+
+
+def profiles(own: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """All profiles by name: products of each. The reader's `own`, from the table [profiles], win over built-in ones."""
+    return _BUILT_IN | {name: tuple(names) for name, names in own.items()}
+
+
+def chosen(own: Mapping[str, Sequence[str]], profile: str = "", only: Sequence[str] = ()) -> tuple[Product, ...]:
+    """The products of a profile, or `only` some of those; `only` alone says it without a profile.
+
+    UserError naming what there is where a profile or a product is unknown, or nothing is left.
+    """
+    known = profiles(own)
+    if profile and profile not in known:
+        raise UserError(f"There is no profile {profile}.", f"There are: {', '.join(known)}.")
+    wanted = known[profile or STANDARD] if profile or not only else tuple(only)
+    found = products(wanted)
+    if only:
+        asked = products(only)
+        found = tuple(product for product in found if product in asked)
+    if not found:
+        raise UserError(f"The profile {profile} has none of these.", f"It has: {', '.join(wanted) or 'nothing'}.")
+    return found

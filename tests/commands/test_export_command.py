@@ -1,0 +1,95 @@
+"""`overread export`: profiles, kinds, and the packet that tries a receiver."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from overread import paths
+from overread.dicom.scan import scanned
+from overread.domain.finding import Mask, Reader
+from overread.session.books import Books
+from overread.session.packet import three_arms
+from overread.session.review import draw_new
+
+ADA = Reader("Ada Lovelace")
+
+
+@pytest.fixture
+def drawn(flair: Path) -> Path:
+    """A study with one finding drawn in it."""
+    (stack,) = scanned((flair,), flair).stacks
+    voxels = np.zeros(stack.grid.shape, bool)
+    voxels[:, 20:30, 25:40] = True
+    books = Books(paths.data() / "journals")
+    book = books.of(stack.identity)
+    label, findings, _ = draw_new((), Mask.of(voxels), stack, ADA)
+    book.edit(label, findings, ADA.name, "")
+    books.close()
+    return flair
+
+
+def test_only_the_kinds_that_were_asked_for_leave(overread: Callable[..., Any], drawn: Path, tmp_path: Path) -> None:
+    for words, kinds in (([], ["SEG", "SR"]), (["--only", "seg"], ["SEG"]), (["--only", "SR, seg"], ["SEG", "SR"])):
+        said = overread("export", drawn, "--out", tmp_path / "out", "--json", *words)
+        assert (said.status, [item["kind"] for item in said.json["files"]]) == (0, kinds)
+
+
+def test_profiles_of_the_reader_are_kept_in_the_settings(
+    overread: Callable[..., Any], drawn: Path, tmp_path: Path
+) -> None:
+    settings = paths.config() / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('[profiles]\nward = ["seg"]\n', "utf-8")
+    said = overread("export", drawn, "--out", tmp_path / "out", "--profile", "ward", "--json")
+    assert [item["kind"] for item in said.json["files"]] == ["SEG"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--only", "seg,hologram"), "Nothing can be exported as hologram. There are: seg"),
+        (("--profile", "ward"), "There is no profile ward. There are: standard"),
+        (("--test-packet", "x"), "Name a study and --out DIR, or --test-packet DIR."),
+    ],
+)
+def test_wrong_usage_names_what_there_is(
+    overread: Callable[..., Any], drawn: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    answer = overread("export", drawn, "--out", tmp_path / "out", *words)
+    assert answer.status == 2
+    assert said in answer.complaint
+    assert not (tmp_path / "out").exists()
+    assert overread("export", drawn).status == 2
+
+
+def test_a_test_packet_shows_whether_a_receiver_turns_or_flips(
+    overread: Callable[..., Any], demo: Path, tmp_path: Path
+) -> None:
+    there = paths.data() / "demo" / "demo"
+    shutil.copytree(demo.parent, there)
+    folder = tmp_path / "packet"
+    said = overread("export", "--test-packet", folder, "--json")
+    assert said.status == 0
+    files = {item["kind"]: Path(item["path"]) for item in said.json["files"]}
+    assert {path.name for path in folder.iterdir()} == {"images", "objects", "WHAT-TO-SEE.txt"}
+    assert set(files["SEG"].parent.iterdir()) == set(files.values())
+    segmentation = pydicom.dcmread(files["SEG"])
+    images = [pydicom.dcmread(path, stop_before_pixels=True) for path in sorted((folder / "images").iterdir())]
+    assert {image.StudyInstanceUID for image in images} == {segmentation.StudyInstanceUID}
+    assert "SYNTHETIC" in str(images[0].PatientName).upper()
+    sheet = (folder / "WHAT-TO-SEE.txt").read_text("utf-8")
+    assert files["SEG"].name in sheet
+    assert "three arms are 40 mm long towards the patient's left" in sheet
+    (stack,) = scanned((folder / "images",), tmp_path).stacks
+    arms = three_arms(stack.grid)
+    where = stack.grid.to_lps(np.argwhere(arms))
+    assert np.allclose(where.max(axis=0) - where.min(axis=0), (52, 42, 32), atol=6), "arms and their thickness"
+    again = overread("export", "--test-packet", folder)
+    assert (again.status, "is not empty" in again.complaint) == (3, True)
