@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def test_audit_sees_what_was_changed_afterwards(overread: Callable[..., Any], re
     said = overread("audit", read_before, "--json")
     assert (said.status, said.json["studies"][0]["broken_at"]) == (3, 2)
     assert "⚠ Entry 2 was changed after it was written." in overread("audit", read_before).out
+
+
+def test_audit_tells_of_a_clock_that_was_set_back(overread: Callable[..., Any], read_before: Path) -> None:
+    (path,) = (paths.data() / "journals").glob("*.sqlite")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE entries SET at = '2031-01-01T00:00:00.000+00:00' WHERE number = 1")
+        db.commit()
+    (told,) = json.loads(overread("audit", read_before, "--json").out)["studies"]
+    assert [back["entry"] for back in told["clock_set_back"]] == [2]
+    assert told["clock_set_back"][0]["seconds"] > 86400
+    assert "⚠ Before entry 2 the clock was set back by" in overread("audit", read_before).out
 
 
 def test_audit_of_a_damaged_journal(overread: Callable[..., Any], read_before: Path) -> None:

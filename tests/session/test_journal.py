@@ -24,6 +24,7 @@ from overread.domain.finding import Finding, Findings, Mask
 from overread.session.books import Book, Books
 from overread.session.history import History
 from overread.session.journal import Journal
+from overread.session.lease import Lease
 from support.sitting import box_mask, finding_of, stack_of
 
 STACK = stack_of()
@@ -47,7 +48,7 @@ def open_book(path: Path) -> Iterator[Callable[..., Book]]:
 
     def book(at: Path = path) -> Book:
         opened.append(Journal(at, "1.2.3"))
-        return Book(opened[-1].replay(), opened[-1])
+        return Book(opened[-1].replay(), opened[-1], Lease(at))
 
     yield book
     for journal in opened:
@@ -75,7 +76,7 @@ def test_replay_is_the_state_before_wherever_the_process_died(
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
     journal = Journal(folder / "a.sqlite", "1.2.3")
-    book = Book(journal.replay(), journal)
+    book = Book(journal.replay(), journal, Lease(journal.path))
     states = [book.findings]
     for number, step in enumerate(steps):
         if isinstance(step, str):
@@ -103,10 +104,11 @@ def test_killed_between_two_steps(tmp_path: Path) -> None:
 import sys
 from overread.session.books import Book
 from overread.session.journal import Journal
+from overread.session.lease import Lease
 from session.test_journal import some
 from pathlib import Path
 journal = Journal(Path(sys.argv[1]), "1.2.3")
-book = Book(journal.replay(), journal)
+book = Book(journal.replay(), journal, Lease(journal.path))
 for number in range(100000):
     book.edit(f"step {number}", (*book.findings[-3:], some(number, size=3)), "Doe", "")
     print(number, flush=True)
@@ -139,7 +141,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Findin
     """A journal at rest, and its states from the first to the last."""
     path = tmp_path_factory.mktemp("written") / "a.sqlite"
     journal = Journal(path, "1.2.3")
-    book = Book(journal.replay(), journal)
+    book = Book(journal.replay(), journal, Lease(journal.path))
     states = [book.findings]
     for number in range(1, 13):
         book.edit(f"step {number}", (*book.findings[-2:], some(number, size=2)), "Doe", "")
@@ -187,7 +189,7 @@ def test_a_torn_or_changed_file_is_never_taken_for_whole(
 def test_a_torn_log_holds_every_step_before_the_tear(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     journal = Journal(path, "1.2.3")
-    book = Book(journal.replay(), journal)
+    book = Book(journal.replay(), journal, Lease(journal.path))
     states = [book.findings]
     for number in range(1, 6):
         book.edit(f"step {number}", (*book.findings, some(number)), "Doe", "")
@@ -343,12 +345,14 @@ def test_a_study_opened_again_shows_what_the_other_window_did(tmp_path: Path) ->
     one, other = Books(tmp_path), Books(tmp_path)
     who = STACK.identity
     assert other.opened(who).findings == ()
+    other.of(who).end()
     one.of(who).edit("one", (some(1),), "Doe", "")
     one.of(who).edit("two", (), "Doe", "")
     one.of(who).travel("undo", "Doe")
     book = other.opened(who)
     assert book.findings == one.of(who).findings
     assert (book.history.undo_label, book.history.redo_label) == ("one", "two")
+    one.of(who).end()
     book.edit("three", (*book.findings, some(2)), "Roe", "")
     assert one.opened(who).findings == book.findings
     one.close()

@@ -70,12 +70,13 @@ def test_boxes_live_then_proposed_then_judged(sit: Callable[..., Sitting], tmp_p
     assert sitting.session.findings[0].bounds == (20, 30, 40, 21, 33, 43)
     assert sitting.session.undo()
     assert sitting.session.findings[0].bounds == found.box
-    assert _reopened(sit, tmp_path / "models", tmp_path / "ct") == sitting.session.findings
+    assert _reopened(sit, tmp_path / "models", tmp_path / "ct", sitting) == sitting.session.findings
     assert sitting.errors == []
 
 
-def _reopened(sit: Callable[..., Sitting], models: Path, study: Path) -> Findings:
+def _reopened(sit: Callable[..., Sitting], models: Path, study: Path, before: Sitting) -> Findings:
     """What another sitting finds in the journal, after its model has read the series again."""
+    before.die()
     again = sit(detectors(models))
     again.open(study)
     assert _phase(again) is Phase.DONE
@@ -93,7 +94,7 @@ def test_classes_of_an_image_come_once_and_stay(sit: Callable[..., Sitting], tmp
     dark = sitting.session.findings[1]
     sitting.session.edit(*accept(sitting.session.findings, [dark.id], DOE))
     assert [f.status for f in sitting.session.findings] == [Status.PROPOSED, Status.ACCEPTED]
-    assert _reopened(sit, tmp_path / "models", tmp_path / "cr") == sitting.session.findings
+    assert _reopened(sit, tmp_path / "models", tmp_path / "cr", sitting) == sitting.session.findings
 
 
 def test_the_kinds_of_a_finding_are_kept(sit: Callable[..., Sitting], tmp_path: Path) -> None:
@@ -104,4 +105,4 @@ def test_the_kinds_of_a_finding_are_kept(sit: Callable[..., Sitting], tmp_path: 
     sitting.session.runs.read_all(MODEL)
     sitting.settle()
     assert {label for finding in sitting.session.findings for label, _ in finding.classes} == {"Rising", "Level"}
-    assert _reopened(sit, tmp_path / "models", tmp_path / "mr") == sitting.session.findings
+    assert _reopened(sit, tmp_path / "models", tmp_path / "mr", sitting) == sitting.session.findings

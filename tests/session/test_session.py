@@ -237,7 +237,7 @@ def test_a_step_that_cannot_be_saved_is_told_and_not_made(
     assert not sitting.session.edit(*accept(before, [before[0].id], DOE))
     sitting.session.note("export", "a.dcm", image_of(sitting).stack.identity)
     sitting.settle()
-    assert [type(error) for error in sitting.errors] == [UserError] * 4
+    assert [isinstance(error, UserError) for error in sitting.errors] == [True] * 4
     assert (sitting.session.findings, changes) == (before, [])
     assert sitting.session.undo_label == "Draw Lesion 1"
     book.journal._db.execute("PRAGMA query_only = OFF")

@@ -271,6 +271,8 @@ class Walk(RuleBasedStateMachine):
             return
         if how == "close":
             self.sitting.close()
+        else:
+            self.sitting.die()
         self.begin(quiet)
 
     # What holds after every step

@@ -9,7 +9,7 @@ from pathlib import Path
 from overread.commands.answers import emit, say
 from overread.commands.journals import catalogue_of, journal_of, studies
 from overread.domain.study import Identity
-from overread.session.journal import Entry, Journal
+from overread.session.journal import Entry, Journal, in_words, set_back
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,7 @@ def _answer(trail: _Trail) -> dict[str, object]:
         "study_uid": trail.study_uid,
         "journal": str(trail.journal),
         "broken_at": trail.broken_at,
+        "clock_set_back": [{"entry": n, "seconds": back.total_seconds()} for n, back in set_back(trail.entries)],
         "entries": [
             {"number": e.number, "at": e.at, "reader": e.reader, "verb": e.verb, "label": e.label, "model": e.model}
             for e in trail.entries
@@ -65,5 +66,7 @@ def _print(trail: _Trail) -> None:
     for entry in trail.entries:
         model = f" · {entry.model}" if entry.model else ""
         say(f"  {entry.number:>4} {entry.at} {entry.reader} {entry.verb}: {entry.label}{model}")
+    for number, behind in set_back(trail.entries):
+        say(f"  ⚠ Before entry {number} the clock was set back by {in_words(behind)}: its times are not in order.")
     if trail.broken_at is not None:
         say(f"  ⚠ Entry {trail.broken_at} was changed after it was written.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from overread.domain.errors import UserError
 from overread.domain.finding import Findings
 from overread.domain.study import Identity
 from overread.session.history import History
-from overread.session.journal import Journal, journal_path
+from overread.session.journal import Journal, Unwritable, in_words, journal_path
+from overread.session.lease import Lease
 
 
 @dataclass(eq=False)
@@ -18,7 +20,10 @@ class Book:
 
     history: History[Findings]
     journal: Journal
+    lease: Lease
     saved: datetime | None = None
+    # Why nothing can be changed: another window was there first, or the disk takes nothing; None where it can.
+    closed: UserError | None = None
 
     @property
     def findings(self) -> Findings:
@@ -27,6 +32,7 @@ class Book:
 
     def edit(self, label: str, findings: Findings, reader: str, model: str) -> None:
         """Make one named step."""
+        self._must_be_ours()
         self.journal.write("edit", label, reader, self.findings, findings, model)
         self.history.push(label, findings)
         self.saved = datetime.now()
@@ -35,6 +41,7 @@ class Book:
         """Undo or redo one step; returns its name, "" where there is none."""
         label = self.history.undo_label if verb == "undo" else self.history.redo_label
         if label:
+            self._must_be_ours()
             self.journal.write(verb, label, reader)
             if verb == "undo":
                 self.history.undo()
@@ -42,6 +49,41 @@ class Book:
                 self.history.redo()
             self.saved = datetime.now()
         return label
+
+    @property
+    def clock_went_back(self) -> UserError | None:
+        """What to tell of a clock that the last step showed to have been set back; once for each time."""
+        behind, self.journal.behind = self.journal.behind, timedelta()
+        if not behind:
+            return None
+        return UserError(
+            f"This machine's clock stands {in_words(behind)} before the step that was saved last.",
+            "Nothing is lost, the journal numbers its steps; but set the clock right: its times go into reports.",
+        )
+
+    def begin(self) -> None:
+        """Have the study to write in, unless another window has; bring in what others have written meanwhile."""
+        self._try()
+        if not self.journal.current:
+            self.history = self.journal.replay()
+
+    def end(self) -> None:
+        """Let another window write."""
+        self.lease.release()
+
+    def _try(self) -> None:
+        self.closed = self.journal.closed
+        if self.closed is None and not self.lease.take():
+            self.closed = UserError(
+                "This study is open in another window, so that it is read-only here; nothing was changed.",
+                "Go on there, or close it there and repeat it here.",
+            )
+
+    def _must_be_ours(self) -> None:
+        """Raise why nothing can be changed. A window that is closed by now is no hindrance any more."""
+        self._try()
+        if self.closed is not None:
+            raise self.closed
 
 
 class Books:
@@ -56,22 +98,28 @@ class Books:
         path = journal_path(self._folder, who)
         book = self._books.get(path)
         if book is None:
-            journal = Journal(path, who.study_uid)
             try:
-                book = self._books[path] = Book(journal.replay(), journal)
+                journal = Journal(path, who.study_uid)
+            except Unwritable as error:  # the images can be looked at all the same
+                journal = Journal(path, who.study_uid, error)
+            try:
+                book = self._books[path] = Book(journal.replay(), journal, Lease(path))
             except BaseException:
                 journal.close()
                 raise
         return book
 
     def opened(self, who: Identity) -> Book:
-        """The same, with what another program has written meanwhile."""
+        """The same, to write in, with what another program has written meanwhile; the others are let go."""
         book = self.of(who)
-        if not book.journal.current:
-            book.history = book.journal.replay()
+        for other in self._books.values():
+            if other is not book:
+                other.end()
+        book.begin()
         return book
 
     def close(self) -> None:
         """Close the journals."""
         for book in self._books.values():
+            book.end()
             book.journal.close()

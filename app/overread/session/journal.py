@@ -10,10 +10,10 @@ import errno
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -54,22 +54,43 @@ class Entry:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+class Unwritable(UserError):
+    """The disk takes nothing: it is full, or closed to this reader."""
+
+
 class Journal:
     """The open journal of a study. One thread writes; `settle` may be called from another."""
 
-    def __init__(self, path: Path, study_uid: str) -> None:
-        """Open or make it. UserError where that cannot be done, or the file is damaged or none of ours."""
+    def __init__(self, path: Path, study_uid: str, closed: Unwritable | None = None) -> None:
+        """Open or make it. UserError where that cannot be done, or the file is damaged or none of ours.
+
+        With ``closed``, why it cannot be written, it is there to be read alone: what it holds, or nothing.
+        """
         self.path = path
+        self.closed = closed
+        # By how much the clock stood before the last entry when one was written; who tells of it sets it to nothing.
+        self.behind = timedelta()
         self._masks: WeakValueDictionary[str, Mask] = WeakValueDictionary()
         with _plainly(path, KeyError, ValueError, TypeError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            if closed is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._connected()
             try:
                 self._prepare(study_uid)
-                self._number, _ = self._last()
+                self._number, *_ = self._last()
             except BaseException:
                 self._db.close()
                 raise
+
+    def _connected(self) -> sqlite3.Connection:
+        """The file; or what can be read of it without a lock, or without it an empty one in memory."""
+        place, uri = str(self.path), False
+        if self.closed is not None:
+            place, uri = ":memory:", False
+            with suppress(OSError):
+                if self.path.exists():
+                    place, uri = f"{self.path.absolute().as_uri()}?immutable=1", True
+        return sqlite3.connect(place, timeout=5.0, isolation_level=None, check_same_thread=False, uri=uri)
 
     def _prepare(self, study_uid: str) -> None:
         """Make the tables of a new file; leave a file alone that is none of ours."""
@@ -81,7 +102,8 @@ class Journal:
                         self._db.execute(table)
                     facts = {"schema": str(SCHEMA), "uid": study_uid}
                     self._db.executemany("INSERT INTO study VALUES (?, ?)", facts.items())
-        self._db.execute("PRAGMA synchronous=NORMAL")
+        if self.closed is None:
+            self._db.execute("PRAGMA synchronous=NORMAL")
         known = dict(self._db.execute("SELECT key, value FROM study"))
         if int(known["schema"]) > SCHEMA:
             raise UserError("A newer Overread has read this study.", "Open it with that version.")
@@ -107,10 +129,10 @@ class Journal:
                 self._db.rollback()
             raise
 
-    def _last(self) -> tuple[int, str]:
-        """Number and hash of the last entry in the file."""
-        row = self._db.execute("SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1").fetchone()
-        return (int(row[0]), str(row[1])) if row else (0, "")
+    def _last(self) -> tuple[int, str, str]:
+        """Number, hash and time of the last entry in the file."""
+        row = self._db.execute("SELECT number, hash, at FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+        return (int(row[0]), str(row[1]), str(row[2])) if row else (0, "", "")
 
     @property
     def current(self) -> bool:
@@ -122,6 +144,8 @@ class Journal:
         self, verb: str, label: str, reader: str, before: Findings = (), after: Findings = (), model: str = ""
     ) -> None:
         """Write one step, whole or not at all. UserError where it cannot be written; the step must not happen then."""
+        if self.closed is not None:
+            raise self.closed
         held, left = {finding.id: finding for finding in before}, {finding.id for finding in after}
         change = {
             "set": [to_record(finding) for finding in after if held.get(finding.id) != finding],
@@ -129,13 +153,14 @@ class Journal:
             "order": [finding.id for finding in after],
         }
         text = json.dumps(change) if verb == "edit" else ""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC)
+        at = now.isoformat(timespec="milliseconds")
         known = {mask.digest for finding in before for mask in masks_of(finding)}
         fresh = {mask.digest: mask for finding in after for mask in masks_of(finding) if mask.digest not in known}
         rows = [(digest, pack_mask(mask)) for digest, mask in fresh.items()]
         with _plainly(self.path):
             with self._transaction():
-                number, previous = self._last()
+                number, previous, before_that = self._last()
                 if verb in _CHANGES and self._strangers():
                     raise UserError(
                         "This study is being read in another window, which has written meanwhile.",
@@ -147,6 +172,7 @@ class Journal:
                 self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(entry))
             if verb in _CHANGES or number == self._number:
                 self._number = entry.number
+            self.behind = max(self.behind, _behind(before_that, now))
 
     def _strangers(self) -> bool:
         """Whether another program has changed the findings since."""
@@ -238,11 +264,37 @@ def _plainly(path: Path, *damage: type[Exception]) -> Iterator[None]:
         raise
     except OSError as error:
         title, hint = _FULL if error.errno == errno.ENOSPC else _CLOSED
-        raise UserError(title.format(path=path), hint) from error
+        raise Unwritable(title.format(path=path), hint) from error
     except meant as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        title, hint = _MEANINGS.get(code, _DAMAGED)
-        raise UserError(title.format(path=path), hint) from error
+        title, hint = meaning = _MEANINGS.get(code, _DAMAGED)
+        kind = Unwritable if meaning in (_FULL, _CLOSED) else UserError
+        raise kind(title.format(path=path), hint) from error
+
+
+def _behind(earlier: str, now: datetime) -> timedelta:
+    """By how much a time in the journal lies after `now`; less than a second is a clock that is being trimmed."""
+    ahead = datetime.fromisoformat(earlier) - now if earlier else timedelta()
+    return ahead if ahead > timedelta(seconds=1) else timedelta()
+
+
+def set_back(entries: Iterable[Entry]) -> Iterator[tuple[int, timedelta]]:
+    """Where in a journal the clock was set back: the entry, and by how much it lies before the one ahead of it."""
+    earlier = ""
+    for entry in entries:
+        behind = _behind(earlier, datetime.fromisoformat(entry.at))
+        if behind:
+            yield entry.number, behind
+        earlier = entry.at
+
+
+def in_words(time: timedelta) -> str:
+    """A span of time for people: "3 h 12 min"."""
+    minutes, seconds = divmod(round(time.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")) if n]
+    return " ".join(parts[:2])
 
 
 def journal_path(folder: Path, who: Identity) -> Path:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding
 from overread.domain.ports import Detector
+from overread.domain.study import Stack
 from overread.session.jobs import Job
 from overread.session.review import proposed, source_of
 from overread.session.state import Image
 
+if TYPE_CHECKING:
+    from overread.session.session import Session
+
+# What enters a detector's proposals on a stack.
+Propose = Callable[[tuple[Finding, ...], Detector, Stack], None]
 GROUP = "overread.plugins"
 _LOG = logging.getLogger(__name__)
 
@@ -73,6 +80,28 @@ def read(detector: Detector, image: Image, job: Job) -> tuple[Finding, ...]:
         raise UserError(refused)
     source = source_of(detector, "", f"plug-in {detector.id}")
     return proposed(detector(volume, job.progress), volume.stack, source)
+
+
+def run(session: Session, detector: Detector, propose: Propose, done: Callable[[int], None]) -> Job | None:
+    """Have a plug-in look at the stack on screen, once all of it is there; `done` gets the number of its proposals."""
+    image = session.image
+    if image is None or not image.ready.complete:
+        return None
+    stack = image.stack
+
+    def arrived(findings: tuple[Finding, ...]) -> None:
+        if session.image is not None and session.image.stack.uid == stack.uid:
+            propose(findings, detector, stack)
+            done(len(findings))
+
+    def failed(error: BaseException) -> None:
+        session.fail(blame(detector, error))
+        if not isinstance(error, UserError):
+            session.fail(error)
+
+    return session.jobs.call(
+        f"{detector.title} reads the series", lambda job: read(detector, image, job), arrived, failed
+    )
 
 
 def blame(detector: Detector, error: BaseException) -> UserError:

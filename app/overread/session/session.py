@@ -10,7 +10,6 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from psygnal import Signal
 
@@ -25,10 +24,10 @@ from overread.domain.study import Catalogue, Identity, Stack
 from overread.domain.view import ViewState, opening
 from overread.domain.volume import Ready
 from overread.infer.detector import OnnxDetector
+from overread.session import plugins
 from overread.session import settings as settings_file
 from overread.session.books import Book, Books
 from overread.session.jobs import Job, Jobs
-from overread.session.plugins import blame, read
 from overread.session.presets import fitted, opening_window
 from overread.session.runs import Runs
 from overread.session.scratch import Scratch
@@ -45,6 +44,7 @@ class Session:
     findings_changed = Signal(tuple, tuple)
     reading_changed = Signal(Reading)
     settings_changed = Signal(Settings, Settings)
+    access_changed = Signal()
     failed = Signal(Exception)
 
     def __init__(
@@ -52,12 +52,12 @@ class Session:
         dispatch: Callable[[Callable[[], None]], None],
         executor: Executor,
         detectors: Sequence[OnnxDetector] = (),
-        plugins: Sequence[Detector] = (),
+        plug_ins: Sequence[Detector] = (),
     ) -> None:
         self.sources, self.view = Sources(), ViewState()
         self.image: Image | None = None
         self.settings = Settings()
-        self.plugins = tuple(plugins)
+        self.plugins = tuple(plug_ins)
         self.jobs = Jobs(dispatch, executor, self.fail)
         told = self.reading_changed.emit
         self.runs = Runs(detectors, self.jobs, told, self._propose, lambda: self.sources.catalogue.stacks)
@@ -198,8 +198,8 @@ class Session:
 
     @property
     def _readable(self) -> Image | None:
-        """The image that models may look at; none while the scan may still add slices to it."""
-        return None if self.sources.scanning else self.image
+        """The image that models may look at; none while the scan may still add slices, nor where it is read-only."""
+        return None if self.sources.scanning or self.closed else self.image
 
     def close_image(self) -> None:
         """Take the stack off the screen; whatever was still loading is called off."""
@@ -276,6 +276,11 @@ class Session:
         return self._book.history.redo_label if self._book else ""
 
     @property
+    def closed(self) -> UserError | None:
+        """Why nothing can be changed in the study on screen; None where it can."""
+        return self._book.closed if self._book else None
+
+    @property
     def saved(self) -> datetime | None:
         """When the last step was written into the journal."""
         return self._book.saved if self._book else None
@@ -308,13 +313,18 @@ class Session:
 
     def _written(self, book: Book, step: Callable[[], object]) -> bool:
         """Make a step that writes the journal, tell what it changed, and have the disk follow."""
-        before = book.findings
+        before, closed = book.findings, book.closed is None
         try:
             step()
         except UserError as error:
             self.fail(error)
             return False
+        finally:
+            if (book.closed is None) != closed:
+                self.access_changed.emit()
         self.jobs.call("Saving", lambda job: book.journal.settle(), lambda _: None, quiet=True)
+        if book.clock_went_back:
+            self.fail(book.clock_went_back)
         if book.findings != before:
             self.findings_changed.emit(before, book.findings)
         return book.findings != before
@@ -342,24 +352,7 @@ class Session:
 
     def run_plugin(self, detector: Detector, done: Callable[[int], None]) -> Job | None:
         """Have a plug-in look at the stack on screen; `done` gets the number of its proposals."""
-        image = self.image
-        if image is None or not image.ready.complete:
-            return None
-        stack = image.stack
-
-        def arrived(findings: Any) -> None:
-            if self.image is not None and self.image.stack.uid == stack.uid:
-                self._propose(findings, detector, stack)
-                done(len(findings))
-
-        def failed(error: BaseException) -> None:
-            self.fail(blame(detector, error))
-            if not isinstance(error, UserError):
-                self.fail(error)
-
-        return self.jobs.call(
-            f"{detector.title} reads the series", lambda job: read(detector, image, job), arrived, failed
-        )
+        return plugins.run(self, detector, self._propose, done)
 
     # Settings and errors
 

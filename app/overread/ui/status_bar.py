@@ -11,6 +11,7 @@ from overread.session.state import Phase, Reading
 from overread.ui import style
 
 _POLL_MS = 100
+_CLOSED = "Read-only"
 
 
 class Sparkline(QWidget):
@@ -105,6 +106,7 @@ class StatusBar(QFrame):
         session.reading_changed.connect(self._reading_changed)
         session.findings_changed.connect(lambda old, new: self._show_saved())
         session.image_changed.connect(lambda old, new: self._show_saved())
+        session.access_changed.connect(self._show_saved)
         self._show_badge()
         self._poll()
 
@@ -153,5 +155,7 @@ class StatusBar(QFrame):
             self._show_badge()
 
     def _show_saved(self) -> None:
-        saved = self.session.saved
-        self.saved.setText(f"saved {saved:%H:%M:%S}" if saved else "")
+        saved, closed = self.session.saved, self.session.closed
+        self.saved.setText(_CLOSED if closed else f"saved {saved:%H:%M:%S}" if saved else "")
+        self.saved.setToolTip(str(closed) if closed else "")
+        self.saved.setStyleSheet(f"color: {style.PROPOSED}; font-weight: bold;" if closed else "")
