@@ -8,9 +8,10 @@ from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
 from overread.dicom.product import Product
 from overread.domain.errors import UserError
+from overread.session.products_pictures import PNG, SC, SC_SERIES
 
 # A product may refer to what those before it have written.
-PRODUCTS: tuple[Product, ...] = (SEG, SR)
+PRODUCTS: tuple[Product, ...] = (SEG, SR, SC, SC_SERIES, PNG)
 
 
 def products(names: Iterable[str]) -> tuple[Product, ...]:

@@ -1,0 +1,48 @@
+"""What the objects have in common that are built here, attribute by attribute, and not by highdicom."""
+
+from __future__ import annotations
+
+import highdicom as hd
+from highdicom.base import SOPClass
+from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
+
+from overread import __version__
+from overread.dicom.source import SourceHeaders, carry_over
+from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
+from overread.domain.study import Frame
+
+
+def derived(
+    headers: SourceHeaders, sop_class: str, modality: str, series_number: int, syntax: str = ImplicitVRLittleEndian
+) -> Dataset:
+    """A new object of the source's patient and study, in a series of its own, from this program."""
+    kind = "PDF" if modality == "DOC" else modality
+    made = SOPClass(
+        study_instance_uid=headers.first.StudyInstanceUID,
+        series_instance_uid=hd.UID(),
+        series_number=series_number,
+        sop_instance_uid=hd.UID(),
+        sop_class_uid=sop_class,
+        instance_number=1,
+        modality=modality,
+        manufacturer=MANUFACTURER,
+        transfer_syntax_uid=syntax,
+        series_description=f"AI {headers.stack.identity.series_description} {kind}".strip()[:64],
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=__version__,
+        device_serial_number=__version__,
+        specific_character_set="ISO_IR 192",
+    )
+    carry_over(headers.first, made)
+    return made
+
+
+def reference(image: Dataset, frame: Frame) -> Dataset:
+    """An Image SOP Instance Reference (PS3.3 10.3) to a frame of a stack, whose file `image` is."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = image.SOPClassUID
+    item.ReferencedSOPInstanceUID = frame.sop_instance_uid
+    if frame.of > 1:
+        item.ReferencedFrameNumber = frame.index + 1
+    return item
