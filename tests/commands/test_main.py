@@ -25,6 +25,18 @@ sys.exit(status or f"loaded {loaded}" if loaded else status)
 """
 
 
+SLOW = (
+    *("SimpleITK", "dicomanonymizer", "dicomweb_client", "highdicom", "matplotlib", "onnx", "onnxruntime", "openvino"),
+    *("pynetdicom", "reportlab", "scipy", "skimage", "torch", "tritonclient", "vtkmodules"),
+)
+
+
+def test_the_window_opens_without_what_takes_long_to_import() -> None:
+    script = f"import sys, overread.ui.desktop; sys.exit(' '.join(n for n in {SLOW!r} if n in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
 def test_version_and_help(overread: Callable[..., Any]) -> None:
     said = overread("--version")
     assert (said.status, said.out) == (0, f"overread {package.__version__}\n")

@@ -19,7 +19,8 @@ from overread.domain.geometry import Floats, Grid
 from overread.domain.ports import Cancel
 from overread.imaging.phantom import Head, make_head
 from overread.imaging.phantom_mr import acquire
-from overread.imaging.register import Registration, register
+from overread.imaging.register import register
+from overread.imaging.registration import Registration
 
 
 @cache

@@ -19,7 +19,7 @@ from overread.domain.errors import Cancelled, UserError
 from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
-from overread.imaging.register import Registration
+from overread.imaging.registration import Registration
 from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.channels import Channel, laid
 from overread.infer.detector import OnnxDetector

@@ -16,7 +16,8 @@ from overread.domain.errors import UserError
 from overread.domain.ports import Cancel
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
-from overread.imaging.register import Registration
+from overread.imaging import register as finding
+from overread.imaging.registration import Registration
 from overread.session import companions
 from overread.session.companions import Companions
 from overread.session.reading import choose, read
@@ -193,7 +194,7 @@ def test_series_are_registered_once_and_kept_within_the_budget(
         calls.append("load")
         return loaded(stack)
 
-    monkeypatch.setattr(companions, "register", known)
+    monkeypatch.setattr(finding, "register", known)
     monkeypatch.setattr(companions, "loaded", counted)
     kept = Companions()
     assert [kept.channel(volume, t1, Cancel()).volume.uid for _ in range(3)] == [t1.uid] * 3
@@ -209,6 +210,6 @@ def test_series_are_registered_once_and_kept_within_the_budget(
 def test_what_cannot_be_laid_on_it_is_said(stacks: tuple[Volume, Stack], monkeypatch: pytest.MonkeyPatch) -> None:
     volume, t1 = stacks
     lost = Registration(np.eye(4), 0.5, 0.3, 1.0, ambiguous=False)
-    monkeypatch.setattr(companions, "register", lambda *args: lost)
+    monkeypatch.setattr(finding, "register", lambda *args: lost)
     with pytest.raises(UserError, match="The T1 series could not be laid on the FLAIR series"):
         Companions().channel(volume, t1, Cancel())

@@ -19,7 +19,7 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Findings, Kind
 from overread.domain.ports import Detector
 from overread.domain.study import Stack
-from overread.imaging.register import Registration
+from overread.imaging.registration import Registration
 from overread.infer.detector import OnnxDetector
 from overread.session.plugins import blame
 from overread.session.reading import Outcome, accept_all, choose, deliver, read

@@ -7,7 +7,6 @@ as SimpleITK has it; six numbers, coarse to fine. Positions are LPS mm, arrays r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from overread.domain.geometry import Floats, Grid
 from overread.domain.ports import Cancel
+from overread.imaging.registration import Registration
 from overread.imaging.resample import require_wanted
 
 F32 = NDArray[np.float32]
@@ -29,36 +29,6 @@ _STEPS = 200
 _SAMPLES = 80_000
 # Starts that end more than so far apart, and nearly as well, leave it open which of them is right.
 _APART_MM, _NEARLY = 10.0, 0.97
-
-
-@dataclass(frozen=True, eq=False)
-class Registration:
-    """A rigid motion and how well it fits.
-
-    `motion` (4×4) takes LPS mm of the fixed image to LPS mm of the moving one. `before` and `after` are the mutual
-    information in nats, as the headers have it and after the motion; `overlap` the part of the fixed image, 0 to 1,
-    that the moving one then covers; `ambiguous` whether another start ended elsewhere, nearly as well.
-    """
-
-    motion: Floats
-    before: float
-    after: float
-    overlap: float
-    ambiguous: bool
-
-    @property
-    def angle_deg(self) -> float:
-        """How far it turns."""
-        return float(np.degrees(np.arccos(np.clip((np.trace(self.motion[:3, :3]) - 1) / 2, -1, 1))))
-
-    def shift_mm(self, at: Floats) -> float:
-        """How far it moves a place, LPS mm, shape (3,)."""
-        return float(np.linalg.norm(self.motion[:3, :3] @ at + self.motion[:3, 3] - at))
-
-    @property
-    def trusted(self) -> bool:
-        """Whether it is any good: not worse than the headers, on at least half of the image, and found clearly."""
-        return self.after >= 0.98 * self.before and self.overlap >= 0.5 and not self.ambiguous
 
 
 def register(fixed: F32, grid: Grid, moving: F32, moving_grid: Grid, cancel: Cancel) -> Registration:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
 
 from overread.domain.errors import Cancelled
 from overread.domain.geometry import Floats, Grid, Index, body_axes
 from overread.domain.ports import Cancel
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 F32 = NDArray[np.float32]
 
@@ -82,6 +83,8 @@ def respaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
 @lru_cache(maxsize=32)
 def _weights(old: int, new: int, cubic: bool) -> sparse.csr_array:
     """What each of `old` voxels in a row gives to each of `new` over the same length, shape (new, old)."""
+    from scipy import ndimage, sparse  # a slow import, wanted with the first volume and not at start-up
+
     order = 3 if cubic else 1
     rows = ndimage.zoom(np.eye(old), (new / old, 1), order=order, mode="nearest", grid_mode=True, prefilter=cubic)
     rows[np.abs(rows) < _LEAST] = 0  # a spline reaches everywhere, and fades by a factor of 3.7 a voxel
@@ -125,6 +128,8 @@ def moved(values: F32, grid: Grid, onto: Grid, motion: Floats, cancel: Cancel, f
     to the grid. Index space is all that is used, so sheared grids are right too. Cancelled where the work was called
     off.
     """
+    import SimpleITK as sitk  # a slow import, wanted with the second series and not at start-up
+
     image = sitk.GetImageFromArray(values)
     steps = (grid.inverse @ motion @ onto.affine)[2::-1][:, [2, 1, 0, 3]]  # SimpleITK counts (i, j, k)
     slices, rows, columns = onto.shape

@@ -13,7 +13,7 @@ from overread.domain.geometry import Floats, Grid
 from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
 from overread.imaging.intensity import IntensityRule, Normaliser, normaliser
-from overread.imaging.register import Registration
+from overread.imaging.registration import Registration
 from overread.imaging.resample import moved, require_wanted
 from overread.infer.slices import real_sample, real_values
 

@@ -13,7 +13,7 @@ from overread.domain.errors import UserError
 from overread.domain.ports import Cancel
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
-from overread.imaging.register import Registration, register
+from overread.imaging.registration import Registration
 from overread.imaging.resample import require_wanted
 from overread.infer.channels import Channel, values_of
 
@@ -65,6 +65,8 @@ class Companions:
     def _registered(self, volume: Volume, other: Volume, cancel: Cancel) -> Registration:
         pair = volume.uid, other.uid
         if pair not in self._found:
+            from overread.imaging.register import register  # a slow import, wanted with the first such model
+
             one, two = values_of(volume, cancel), values_of(other, cancel)
             self._found[pair] = register(one, volume.grid, two, other.grid, cancel)
         found = self._found[pair]
