@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from overread.dicom.check_rtstruct import RTSTRUCT
 from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
 from overread.dicom.product import Product
@@ -11,7 +12,7 @@ from overread.domain.errors import UserError
 from overread.session.products_pictures import PNG, SC, SC_SERIES
 
 # A product may refer to what those before it have written.
-PRODUCTS: tuple[Product, ...] = (SEG, SR, SC, SC_SERIES, PNG)
+PRODUCTS: tuple[Product, ...] = (SEG, SR, RTSTRUCT, SC, SC_SERIES, PNG)
 
 
 def products(names: Iterable[str]) -> tuple[Product, ...]:
