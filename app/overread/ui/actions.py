@@ -181,6 +181,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("reader", "Send", "Change the reader's name…", (), lambda w: w.open_export(), _always),
     Action("sheet", "Help", "Keys and mouse", ("F1",), lambda w: w.toggle_sheet(), _always, "help"),
     Action("palette", "Help", "Find an action", ("Ctrl+K",), lambda w: w.toggle_palette(), _always, "search"),
+    Action("settings", "Help", "Settings", ("Ctrl+,",), lambda w: w.show_settings(), _always),
     Action("plugins", "Help", "Plug-ins and models", (), lambda w: w.show_plugins(), _always),
     Action("quit", "Help", "Quit", ("Ctrl+Q",), lambda w: w.close(), _always),
     *(Action(f"preset-{n}", "See", f"Window preset {n}", (str(n),), _preset(n)) for n in range(1, 10)),

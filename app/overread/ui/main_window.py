@@ -27,15 +27,18 @@ from overread.domain.geometry import Plane
 from overread.domain.view import Layout, Tool
 from overread.session.plugins import Plugin
 from overread.session.session import Session
+from overread.session.settings import Settings
 from overread.session.state import Image, Sources
 from overread.ui.actions import ACTIONS, BY_ID, Action
 from overread.ui.desk import Desk
 from overread.ui.errors import cause_of
 from overread.ui.findings_panel import FindingsPanel
 from overread.ui.floats import Palette, Sheet
+from overread.ui.keys_page import keys_of
 from overread.ui.notice import Notice
 from overread.ui.panes import Panes
 from overread.ui.plugins_window import PluginsWindow
+from overread.ui.settings_window import SettingsWindow
 from overread.ui.status_bar import StatusBar
 from overread.ui.study_panel import StudyPanel
 from overread.ui.top_bar import TopBar
@@ -58,6 +61,7 @@ class MainWindow(QMainWindow):
         self.actions_by_id = {action.id: self._wired(action) for action in ACTIONS}
         self._build()
         session.sources_changed.connect(self._sources_changed)
+        session.settings_changed.connect(self._settings_changed)
         session.image_changed.connect(self._image_changed)
         session.view_changed.connect(lambda old, new: self.refresh())
         session.findings_changed.connect(lambda old, new: self.refresh())
@@ -103,19 +107,23 @@ class MainWindow(QMainWindow):
 
     def keys_of(self, action: Action) -> str:
         """The keys of an action as the reader has them."""
-        own = self.session.settings.keys.get(action.id)
-        return own if own is not None else " or ".join(action.keys)
+        return " or ".join(keys_of(action, self.session.settings.keys))
 
     def _wired(self, action: Action) -> QAction:
         wired = QAction(action.text, self)
-        own = self.session.settings.keys.get(action.id)
-        keys = [own] if own is not None else list(action.keys)
-        wired.setShortcuts([QKeySequence(key) for key in keys])
+        wired.setShortcuts([QKeySequence(key) for key in keys_of(action, self.session.settings.keys)])
         wired.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
         wired.setCheckable(action.checked is not None)
         wired.triggered.connect(lambda: self.trigger(action.id))
         self.addAction(wired)
         return wired
+
+    def _settings_changed(self, old: Settings, new: Settings) -> None:
+        if old.keys != new.keys:
+            for action in ACTIONS:
+                self.actions_by_id[action.id].setShortcuts([QKeySequence(key) for key in keys_of(action, new.keys)])
+            self.sheet.deleteLater()
+            self.sheet = Sheet(self, self.keys_of)
 
     def trigger(self, action_id: str) -> None:
         """Do what an action of the table says, if it can be done now."""
@@ -270,6 +278,10 @@ class MainWindow(QMainWindow):
         """Open the export drawer; the pen is laid down."""
         self.session.set_view(replace(self.session.view, tool=Tool.WINDOW))
         self.findings_panel.export_panel.open()
+
+    def show_settings(self, page: str = "") -> None:
+        """What the reader likes."""
+        SettingsWindow(self.session, self, page).show()
 
     def show_plugins(self) -> None:
         """Which models and plug-ins there are, and what is wrong with them."""

@@ -84,6 +84,14 @@ QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
 QScrollBar::handle:vertical {{ background: {LINE}; border-radius: 5px; min-height: 24px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: none; }}
+QTabWidget::pane {{ border: 1px solid {LINE}; background: {PANEL}; }}
+QTabBar::tab {{ background: {WINDOW}; color: {QUIET}; padding: 8px 20px; border: 1px solid {LINE}; }}
+QTabBar::tab:selected {{ background: {PANEL}; color: {TEXT}; border-bottom-color: {PANEL}; }}
+QTableWidget {{ background: {WINDOW}; border: 1px solid {LINE}; selection-background-color: {LINE}; }}
+QTableWidget::item {{ padding: 4px 8px; }}
+QHeaderView::section {{ background: {PANEL}; color: {QUIET}; border: none; padding: 6px 8px; }}
+QComboBox {{ background: {WINDOW}; border: 1px solid {LINE}; border-radius: 4px; padding: 4px 8px; min-height: 20px; }}
+QComboBox QAbstractItemView {{ background: {PANEL}; border: 1px solid {LINE}; selection-background-color: {LINE}; }}
 QMenu {{ background: {PANEL}; border: 1px solid {LINE}; padding: 4px; }}
 QMenu::item {{ padding: 6px 24px 6px 12px; border-radius: 4px; }}
 QMenu::item:selected {{ background: {LINE}; }}
