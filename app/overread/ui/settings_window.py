@@ -123,7 +123,7 @@ class ServerPage(QWidget):
                 self.session.settings.remote,
                 policy=str(self.policy.currentData()),
                 deadline_ms=self.deadline.value(),
-                **words,  # type: ignore[arg-type]
+                **words,
             )
         except ValueError as error:
             self._say(f"This cannot be: {error}.", style.DANGER)
