@@ -93,7 +93,7 @@ def test_findings_are_values() -> None:
 
 
 def test_somebody_made_every_finding() -> None:
-    with pytest.raises(ValueError, match="from a model or from a reader"):
+    with pytest.raises(ValueError, match="from a model, an object or a reader"):
         finding(spot(0, 0, 0), model=None, acts=())
 
 

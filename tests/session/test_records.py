@@ -16,6 +16,7 @@ from overread.domain.finding import Act, Finding, Kind, Mask, Measures, ModelSou
 from overread.domain.geometry import Plane
 from overread.domain.heatmap import Heatmap
 from overread.domain.measurement import Measurement, Shape, Value
+from overread.domain.objects import ObjectSource
 from overread.domain.ruler import Scale
 from overread.session.records import from_record, pack_mask, read_mask, to_record
 from support.sitting import ABNORMAL, LESION, box_mask, finding_of, stack_of
@@ -57,6 +58,8 @@ kinds = st.sampled_from(
         {"kind": Kind.CLASSIFICATION, "mask": Mask.of(np.zeros(SHAPE, bool)), "score": 0.25, "threshold": 0.5},
     ]
 )
+pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+sources = st.builds(ObjectSource, *[texts] * 8, pairs)
 plain = st.builds(
     Finding,
     id=texts,
@@ -80,6 +83,7 @@ plain = st.builds(
     heatmap=st.none() | heatmaps,
     proposed=st.none() | st.builds(Term, texts, st.just(LESION), st.just(ABNORMAL)),
     present=st.none() | st.booleans(),
+    source=st.none() | sources,
 )
 findings_made = st.builds(lambda finding, kind: replace(finding, **kind), plain, kinds)
 
@@ -94,7 +98,8 @@ def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
 def test_a_journal_from_before_there_were_kinds_is_read() -> None:
     made = finding_of(stack_of(), box_mask(SHAPE, (1, 2, 3), (1, 2, 3)))
     record = json.loads(json.dumps(to_record(made)))
-    for key in ("kind", "box", "threshold", "classes", "heatmap", "moved", "proposed", "present", "measurement"):
+    later = ("kind", "box", "threshold", "classes", "heatmap", "moved", "proposed", "present", "measurement", "source")
+    for key in later:
         del record[key]
     assert from_record(record, lambda r: read_mask(r, pack_mask(made.mask))) == made
 

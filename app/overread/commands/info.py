@@ -15,7 +15,7 @@ from overread.dicom.codecs import Undecodable
 from overread.dicom.load import loaded
 from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
-from overread.domain.study import Catalogue, Series, Stack
+from overread.domain.study import Catalogue, DerivedObject, Series, Stack, Study
 from overread.session.scratch import Scratch
 
 
@@ -54,6 +54,7 @@ def answer(catalogue: Catalogue, *, with_hash: bool) -> dict[str, Any]:
                         "date": study.date,
                         "description": study.description,
                         "series": [_series(series, with_hash) for series in study.series],
+                        "objects": [_object(each, study) for each in study.objects],
                     }
                     for study in patient.studies
                 ],
@@ -71,6 +72,22 @@ def _series(series: Series, with_hash: bool) -> dict[str, Any]:
         "modality": series.modality,
         "description": series.description,
         "stacks": [_stack(stack, with_hash) for stack in series.stacks],
+    }
+
+
+def _object(each: DerivedObject, study: Study) -> dict[str, Any]:
+    """A segmentation, report and the like, and the series of the study that it speaks of."""
+    of = each.source
+    return {
+        "path": each.path,
+        "kind": of.kind,
+        "sop_class_uid": of.sop_class_uid,
+        "sop_instance_uid": of.sop_instance_uid,
+        "description": of.description,
+        "manufacturer": of.manufacturer,
+        "model": of.model_name,
+        "date": of.date,
+        "series": [s.uid for s in study.series if any(stack.uid in each.stacks for stack in s.stacks)],
     }
 
 
@@ -121,6 +138,8 @@ def _print(catalogue: Catalogue, *, with_hash: bool) -> None:
                     say(f"    {series.number or '–'} {series.modality} {series.description} · {shape}{digest}")
                     for problem in stack.problems:
                         say(f"      ⚠ {problem.text}")
+            for each in study.objects:
+                say(f"    {each.source.title}{f' · {each.source.date}' if each.source.date else ''}")
     if catalogue.skipped:
         say(f"{len(catalogue.skipped)} other files left out:")
         for skipped in catalogue.skipped:

@@ -109,7 +109,7 @@ def _algorithm(finding: Finding) -> AlgorithmIdentification | None:
 
 
 def _verdict(finding: Finding) -> QualitativeEvaluation:
-    return QualitativeEvaluation(name=VERDICT, value=DRAWN if finding.model is None else _VERDICTS[finding.status])
+    return QualitativeEvaluation(name=VERDICT, value=_VERDICTS[finding.status] if finding.given else DRAWN)
 
 
 def _numbers(finding: Finding) -> list[Measurement]:

@@ -18,6 +18,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    ParametricMapStorage,
 )
 
 from overread.dicom.quiet import quiet
@@ -41,7 +42,9 @@ from overread.domain.ruler import Ruler
 from overread.domain.study import Encoding, Frame, Identity, Lut, Window
 
 # Younger than dictionaries.
-_LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+# Segmentations and their kin, and parametric maps, which may hold whole numbers as images do.
+_NO_IMAGES = ("1.2.840.10008.5.1.4.1.1.66", ParametricMapStorage)
 # A frame takes a place of its own in memory before anything of it is read: no file has more of them.
 _MOST_FRAMES = 1 << 16
 
@@ -131,7 +134,7 @@ def _at_pixels(file: BinaryIO, offset: int, header: Dataset) -> bool:
 
 def _what_it_is(header: Any) -> str:
     uid = str(header.get("SOPClassUID") or "")
-    name = "Segmentation" if uid == _LABEL_MAP else UID(uid).name
+    name = "Segmentation" if uid == LABEL_MAP else UID(uid).name
     modality = str(header.get("Modality") or "")
     if not name:
         return "a DICOM file without image"
@@ -173,7 +176,7 @@ def _series_key(who: Identity, folder: str) -> str:
 
 
 def _frames(header: Header, path: Path, syntax: str, offset: int, stamp: tuple[int, int]) -> Iterator[FrameFacts]:
-    if text(header, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.66") or "Rows" not in header:
+    if text(header, "SOPClassUID").startswith(_NO_IMAGES) or "Rows" not in header:
         raise NotAnImage(_what_it_is(header))
     who = identity(header)
     frames = whole(header, "NumberOfFrames") or 1

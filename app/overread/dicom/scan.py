@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import filecmp
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from overread.dicom.headers import FrameFacts, read_facts
+from overread.dicom.objects import read_object, shown_on
 from overread.dicom.sources import Names, files
 from overread.dicom.stacks import stacks
 from overread.dicom.values import NotAnImage
-from overread.domain.study import Catalogue, Patient, Series, Skipped, Study
+from overread.domain.study import Catalogue, DerivedObject, Patient, Series, Skipped, Study
 
 _Key = tuple[str, str, str]
 _EVERY_S = 0.25
@@ -24,6 +27,7 @@ class _Found:
         self.frames: dict[_Key, dict[str, dict[str, list[FrameFacts]]]] = {}
         self.seen: dict[tuple[_Key, str, int], FrameFacts] = {}
         self.skipped: list[Skipped] = []
+        self.objects: dict[str, DerivedObject] = {}
         self.names: Names = {}
         self.known: dict[tuple[Any, ...], Any] = {}
         self.done: dict[tuple[_Key, str, str], tuple[int, Series]] = {}
@@ -33,7 +37,7 @@ class _Found:
         try:
             found = read_facts(path, self.known)
         except NotAnImage as reason:
-            self.skipped.append(Skipped(name, str(reason)))
+            self._add_object(path, name, str(reason))
             return
         for facts in found:
             uid = facts.frame.sop_instance_uid
@@ -46,7 +50,20 @@ class _Found:
             studies = self.frames.setdefault(facts.patient, {})
             studies.setdefault(facts.identity.study_uid, {}).setdefault(facts.series, []).append(facts)
 
-    def catalogue(self) -> Catalogue:
+    def _add_object(self, path: Path, name: str, reason: str) -> None:
+        """Keep what speaks about images; what else is no image is left out for `reason`, or for one that says more."""
+        try:
+            found = read_object(path)
+        except NotAnImage as better:
+            self.skipped.append(Skipped(name, str(better) or reason))
+            return
+        other = self.objects.setdefault(found.source.sop_instance_uid or str(path), found)
+        if other is not found:
+            what = "a copy" if filecmp.cmp(path, other.path, shallow=False) else "bears the SOP Instance UID"
+            self.skipped.append(Skipped(name, f"{what} of a {other.source.kind} that is already there"))
+
+    def catalogue(self, *, whole: bool = False) -> Catalogue:
+        """What is there so far; once it is the `whole`, with the objects that speak about it."""
         patients = []
         for key, studies in self.frames.items():
             found = tuple(self._study(key, uid, series) for uid, series in studies.items())
@@ -55,7 +72,23 @@ class _Found:
                 first = next(iter(next(iter(studies.values())).values()))[0].identity
                 ordered = tuple(sorted(kept, key=lambda study: study.date, reverse=True))
                 patients.append(Patient(first.patient_id, first.patient_name, first.birth_date, ordered))
-        return Catalogue(tuple(patients), tuple(self.skipped))
+        return self._with_objects(patients) if whole else Catalogue(tuple(patients), tuple(self.skipped))
+
+    def _with_objects(self, patients: list[Patient]) -> Catalogue:
+        """The catalogue with each object in the study whose images it speaks of; those without any are named."""
+        skipped = list(self.skipped)
+        shown: list[DerivedObject] = []
+        stacks = [stack for patient in patients for study in patient.studies for stack in study.stacks]
+        for each in shown_on(tuple(self.objects.values()), stacks):
+            if isinstance(each, DerivedObject):
+                shown.append(each)
+            else:
+                path, reason = each
+                skipped.append(Skipped(self.names.get(Path(path), path), reason))
+        told = (
+            replace(patient, studies=tuple(_told(study, shown) for study in patient.studies)) for patient in patients
+        )
+        return Catalogue(tuple(told), tuple(skipped))
 
     def _study(self, key: _Key, uid: str, series: dict[str, list[FrameFacts]]) -> Study:
         built = [self._series(key, uid, name, frames) for name, frames in series.items()]
@@ -73,6 +106,11 @@ class _Found:
         return series
 
 
+def _told(study: Study, objects: list[DerivedObject]) -> Study:
+    uids = {stack.uid for stack in study.stacks}
+    return replace(study, objects=tuple(each for each in objects if uids.intersection(each.stacks)))
+
+
 def scan(paths: tuple[Path, ...], scratch: Path) -> Iterator[Catalogue]:
     """Yield what has been found, several times a second and once more at the end.
 
@@ -88,7 +126,7 @@ def scan(paths: tuple[Path, ...], scratch: Path) -> Iterator[Catalogue]:
         if time.monotonic() - shown > _EVERY_S:
             yield found.catalogue()
             shown = time.monotonic()
-    yield found.catalogue()
+    yield found.catalogue(whole=True)
 
 
 def scanned(paths: tuple[Path, ...], scratch: Path) -> Catalogue:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from overread.domain.geometry import Box, Index
 from overread.domain.heatmap import Heatmap
 from overread.domain.measurement import Measurement
+from overread.domain.objects import ObjectSource
+from overread.domain.uids import uid_of
 
 Bools = NDArray[np.bool_]
 # Voxels k0, j0, i0 up to, but not including, k1, j1, i1.
@@ -192,7 +194,8 @@ class Finding:
     """Something proposed by a model or drawn by a reader, and judged by a reader.
 
     `id` is a DICOM UID and becomes the Tracking UID. `model` is kept for good: an edited finding is still the
-    model's, edited by the reader; `original` keeps what the model drew.
+    model's, edited by the reader; `original` keeps what the model drew. So it is with what was read from an object of
+    somebody else: `source` names it, and the finding is no reader's own before one has judged it.
 
     A detection has the `box` that was drawn first, for good, and a mask: the outline within, or the box itself;
     `moved` is the box as a reader left it. A classification has an empty mask, the probability of its class as
@@ -228,10 +231,11 @@ class Finding:
     proposed: Term | None = None
     present: bool | None = None
     measurement: Measurement | None = None
+    source: ObjectSource | None = None
 
     def __post_init__(self) -> None:
-        if self.model is None and not self.acts:
-            raise ValueError("a finding comes from a model or from a reader")
+        if not self.given and not self.acts:
+            raise ValueError("a finding comes from a model, an object or a reader")
         require_whole(self.kind, self.mask, self.box, self.score, self.threshold)
         if (self.kind is Kind.MEASUREMENT) != (self.measurement is not None):
             raise ValueError("a measurement has points and values, and nothing else has")
@@ -262,14 +266,19 @@ class Finding:
         return drawn or self.moved not in (None, self.box) or self.proposed is not None or self.present is not None
 
     @property
+    def given(self) -> bool:
+        """Whether a model or an object proposed it, and not the reader."""
+        return self.model is not None or self.source is not None
+
+    @property
     def begun(self) -> bool:
         """Whether a reader drew what a model then worked on."""
         return self.model is not None and bool(self.acts) and self.acts[0].verb == "draw"
 
     @property
     def restorable(self) -> bool:
-        """Whether there is a model's own version to go back to."""
-        return self.model is not None and (self.original is not None or self.changed)
+        """Whether there is a version that a model or an object proposed to go back to."""
+        return self.given and (self.original is not None or self.changed)
 
     @property
     def term(self) -> Term:
@@ -308,8 +317,8 @@ class Finding:
         return replace(self, status=status, reason=reason, acts=(*self.acts, act))
 
     def redrawn(self, mask: Mask, measures: Measures | None, act: Act) -> Finding:
-        """The same finding after a reader changed its voxels; what the model drew stays in `original`."""
-        original = self.mask if self.original is None and self.model is not None else self.original
+        """The same finding after a reader changed its voxels; what was proposed stays in `original`."""
+        original = self.mask if self.original is None and self.given else self.original
         return replace(
             self,
             mask=mask,
@@ -359,8 +368,9 @@ def with_finding(findings: Findings, changed: Finding) -> Findings:
 def merged(findings: Findings, proposals: Iterable[Finding], model_id: str, stack_uid: str) -> Findings:
     """The findings after a model read a stack.
 
-    Proposals of an earlier run of the model that nobody touched give way; what a person made or judged stays, and a
-    proposal whose id is already there changes nothing: the same model reading the same voxels again is no news.
+    Proposals of an earlier run of the model that nobody touched give way; what a person made or judged stays, and so
+    does what was read from an object. A proposal whose id is already there changes nothing: the same model reading the
+    same voxels again is no news.
     """
     proposals = tuple(proposals)
     again = {proposal.id for proposal in proposals}
@@ -368,17 +378,34 @@ def merged(findings: Findings, proposals: Iterable[Finding], model_id: str, stac
         finding
         for finding in findings
         if finding.touched
+        or finding.source is not None
         or finding.stack_uid != stack_uid
         or finding.model is None
         or finding.model.id != model_id
         or finding.id in again
     )
-    known = {finding.id for finding in kept}
-    fresh: list[Finding] = []
-    number = max((finding.number for finding in kept if finding.stack_uid == stack_uid), default=0)
-    for proposal in proposals:
-        if proposal.id not in known:
+    return _with_fresh(kept, proposals, stack_uid)
+
+
+def joined(findings: Findings, read: Iterable[Finding], stack_uid: str) -> Findings:
+    """The findings after others' objects on a stack were read: ids already there change nothing, nothing gives way.
+
+    What is there under the same id on another stack is another finding: the new one gets an id of its own, which
+    follows from the id and the stack.
+    """
+    elsewhere = {finding.id for finding in findings if finding.stack_uid != stack_uid}
+    own = (replace(f, id=uid_of(f.id, stack_uid)) if f.id in elsewhere else f for f in read)
+    return _with_fresh(findings, own, stack_uid)
+
+
+def _with_fresh(findings: Findings, fresh: Iterable[Finding], stack_uid: str) -> Findings:
+    """The findings and those that are new among `fresh`, numbered on from what the stack has."""
+    known = {finding.id for finding in findings}
+    new: list[Finding] = []
+    number = max((finding.number for finding in findings if finding.stack_uid == stack_uid), default=0)
+    for finding in fresh:
+        if finding.id not in known:
             number += 1
-            known.add(proposal.id)
-            fresh.append(replace(proposal, number=number))
-    return (*kept, *fresh)
+            known.add(finding.id)
+            new.append(replace(finding, number=number))
+    return (*findings, *new)

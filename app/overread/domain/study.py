@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.geometry import Grid
+from overread.domain.objects import ObjectSource
 from overread.domain.ruler import Ruler
 
 
@@ -162,6 +163,25 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class DerivedObject:
+    """A file that speaks about images: a segmentation, a report, a structure set, a presentation state.
+
+    `images` are the SOP Instance UIDs that it refers to, `frames_of_reference` those in which it gives places,
+    `stacks` the uids of the stacks on which it is shown. `when` is content date and time, by which the younger of two
+    is told. `stamp` is the file's size and time when its header was read.
+    """
+
+    path: str
+    stamp: tuple[int, int]
+    identity: Identity
+    source: ObjectSource
+    when: str
+    images: frozenset[str]
+    frames_of_reference: frozenset[str]
+    stacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Series:
     """One series of a study."""
 
@@ -180,6 +200,7 @@ class Study:
     date: str
     description: str
     series: tuple[Series, ...]
+    objects: tuple[DerivedObject, ...] = ()
 
     @property
     def stacks(self) -> Iterator[Stack]:
@@ -216,6 +237,12 @@ class Catalogue:
     def stacks(self) -> Iterator[Stack]:
         """Every stack of every patient."""
         return (stack for patient in self.patients for study in patient.studies for stack in study.stacks)
+
+    def objects_on(self, stack: Stack) -> tuple[DerivedObject, ...]:
+        """What others say about a stack, the youngest first."""
+        studies = (study for patient in self.patients for study in patient.studies)
+        found = (each for study in studies for each in study.objects if stack.uid in each.stacks)
+        return tuple(sorted(found, key=lambda each: each.when, reverse=True))
 
     def stack(self, uid: str) -> Stack | None:
         """The stack of that identity."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from overread.domain.finding import (
 from overread.domain.geometry import Index, Plane
 from overread.domain.heatmap import Heatmap
 from overread.domain.measurement import Measurement, Shape, Value
+from overread.domain.objects import ObjectSource
 from overread.domain.ruler import Scale
 
 Record = dict[str, Any]
@@ -105,6 +107,7 @@ def to_record(finding: Finding) -> Record:
         "proposed": None if finding.proposed is None else _term_record(finding.proposed),
         "present": finding.present,
         "measurement": None if finding.measurement is None else _measurement_record(finding.measurement),
+        "source": None if finding.source is None else asdict(finding.source),
     }
 
 
@@ -168,6 +171,7 @@ def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
         proposed=_term(record["proposed"]) if record.get("proposed") else None,
         present=record.get("present"),
         measurement=_measurement(record["measurement"]) if record.get("measurement") else None,
+        source=_source(record["source"]) if record.get("source") else None,
     )
 
 
@@ -188,6 +192,10 @@ def _measurement(record: Record) -> Measurement:
         ),
         Scale(record["scale"]),
     )
+
+
+def _source(record: Record) -> ObjectSource:
+    return ObjectSource(**{**record, "said": tuple((name, value) for name, value in record["said"])})
 
 
 def _box(values: list[int]) -> VoxelBox:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from overread.domain.finding import (
 )
 from overread.domain.ports import Detector, Proposal
 from overread.domain.study import Stack
+from overread.domain.uids import uid_of as uid_of
 from overread.imaging.measure import measure
 
 Step = tuple[str, Findings]
@@ -37,12 +37,6 @@ DRAWN = Term("Lesion", Code("52988006", "SCT", "Lesion"), Code("49755003", "SCT"
 def now() -> datetime:
     """The time that goes into journals and reports."""
     return datetime.now(UTC)
-
-
-def uid_of(*parts: str) -> str:
-    """A DICOM UID (2.25, PS3.5 B.2) that follows from its parts: the same parts always make the same one."""
-    digest = hashlib.sha256("\n".join(parts).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 
 
 def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) -> tuple[Finding, ...]:
@@ -138,7 +132,7 @@ def _judge(findings: Findings, ids: Sequence[str], status: Status, reader: Reade
         last = finding.acts[-1] if finding.acts else None
         if last and (last.verb, last.reader, finding.reason) == (verb.lower(), reader, reason):
             continue  # the same key pressed twice
-        edited = status is Status.ACCEPTED and finding.model is not None and (finding.changed or finding.begun)
+        edited = status is Status.ACCEPTED and finding.given and (finding.changed or finding.begun)
         verdict = finding.judged(Status.EDITED if edited else status, Act(reader, verb.lower(), now()), reason)
         findings = with_finding(findings, verdict)
     what = changed[0].title if len(changed) == 1 else f"{len(changed)} findings"

@@ -14,6 +14,7 @@ from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
 from overread.domain.view import Tool
 from overread.imaging.paint import Stroke, empty
 from overread.session.explanations import Explanations
+from overread.session.imports import Imports
 from overread.session.review import accept, draw_new, redraw, reject, restore, undecided
 from overread.session.session import Session
 from overread.ui import looking
@@ -27,6 +28,7 @@ class Desk(QObject):
 
     draft_changed = Signal()
     explained = Signal()
+    imported = Signal()  # what others found was read, or is no longer there
     told = Signal(str, str, str)  # title, hint, kind ("good" or "")
     asked_reason = Signal()
 
@@ -34,6 +36,7 @@ class Desk(QObject):
         super().__init__(parent)
         self.session = session
         self.explanations = Explanations(session, self.explained.emit)
+        self.imports = Imports(session, self.imported.emit)
         self._stroke: Stroke | None = None
         self._target: Finding | None = None
 

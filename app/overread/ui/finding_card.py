@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolBut
 
 from overread.domain.finding import Finding, Kind, Status, VoxelBox
 from overread.domain.geometry import Grid
+from overread.domain.objects import ObjectSource
 from overread.ui import style
 from overread.ui.elided import ElidedLabel
 
@@ -147,6 +148,8 @@ def source_text(finding: Finding) -> str:
     """Who made it and who changed it."""
     verbs = [act for act in finding.acts if act.verb in ("brush", "erase", "draw")]
     editor = verbs[-1].reader.name if verbs else ""
+    if finding.source is not None:
+        return read_text(finding, finding.source, editor)
     if finding.model is None:
         return f"drawn by {editor}"
     model = f"{finding.model.name} {finding.model.version}"
@@ -157,3 +160,19 @@ def source_text(finding: Finding) -> str:
         return model
     reason = f": {finding.reason}" if finding.reason else ""
     return f"{model}, by {last.reader.name}{reason}"
+
+
+def read_text(finding: Finding, source: ObjectSource, editor: str) -> str:
+    """The object that a finding was read from, its algorithm, who judged it, and what was said or lost with it."""
+    parts = [f"from {source.title}"]
+    if source.date.isdigit() and len(source.date) == 8:
+        parts[0] += f", {source.date[:4]}-{source.date[4:6]}-{source.date[6:]}"
+    if finding.model is not None:
+        parts.append(f"made by {finding.model.name} {finding.model.version}".strip())
+    if editor and finding.original is not None:
+        parts.append(f"edited by {editor}")
+    elif finding.acts and finding.acts[-1].verb != "restore":
+        reason = f": {finding.reason}" if finding.reason else ""
+        parts.append(f"by {finding.acts[-1].reader.name}{reason}")
+    said = [f"{name}: {value}" for name, value in source.said]
+    return "\n".join(filter(None, [", ".join(parts), source.remark, *said]))

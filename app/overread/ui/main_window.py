@@ -72,7 +72,7 @@ class MainWindow(QMainWindow):
 
     def _build(self) -> None:
         self.top_bar = TopBar(self.session, self.menu, self)
-        self.study_panel: StudyPanel = StudyPanel(self.session, self)
+        self.study_panel: StudyPanel = StudyPanel(self.desk, self)
         self.panes = Panes(self.desk, self)
         self.welcome = Welcome(self)
         self.middle = QStackedWidget(self)

@@ -15,9 +15,9 @@ from overread.dicom.load import read_frame
 from overread.domain.study import Patient, Stack, Study
 from overread.render.slices import thumbnail
 from overread.session.jobs import Job
-from overread.session.session import Session
 from overread.session.state import Image, Sources
 from overread.ui import style
+from overread.ui.desk import Desk
 
 _THUMB = 56
 
@@ -117,9 +117,10 @@ class SeriesRow(QWidget):
 class StudyPanel(QFrame):
     """All series of everything that is open, patient by patient."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session = session
+        self.desk, self.session = desk, desk.session
+        session = self.session
         self.setObjectName("panel")
         self.rows: dict[str, SeriesRow] = {}
         self._thumbs: dict[str, NDArray[np.uint8]] = {}
@@ -146,18 +147,25 @@ class StudyPanel(QFrame):
         column.addWidget(self._note)
         session.sources_changed.connect(self._sources_changed)
         session.image_changed.connect(self._image_changed)
+        desk.imported.connect(self.show_note)
 
     def _sources_changed(self, old: Sources, new: Sources) -> None:
         if old.catalogue != new.catalogue or old.paths != new.paths:
             self._rebuild(new)
-        skipped = len(new.catalogue.skipped)
-        self._note.setVisible(new.scanning or bool(skipped))
-        left_out = f"{skipped} other file{'s' if skipped != 1 else ''} left out" if skipped else ""
-        self._note.setText("Looking through the files …" if new.scanning else left_out)
-        lines = [f"{item.path}: {item.reason}" for item in new.catalogue.skipped[:20]]
-        self._note.setToolTip("\n".join([*lines, "…"] if skipped > 20 else lines))
+        self.show_note()
         if not new.scanning:
             self._fetch_thumbnails()
+
+    def show_note(self) -> None:
+        """Say what was left out, and what of others' findings cannot be shown."""
+        sources, notices = self.session.sources, self.desk.imports.notices
+        skipped = sources.catalogue.skipped
+        left_out = f"{len(skipped)} other file{'s' if len(skipped) != 1 else ''} left out" if skipped else ""
+        parts = ["Looking through the files …"] if sources.scanning else [*notices, *filter(None, [left_out])]
+        self._note.setVisible(bool(parts))
+        self._note.setText("\n".join(parts))
+        lines = [f"{item.path}: {item.reason}" for item in skipped[:20]]
+        self._note.setToolTip("\n".join([*lines, "…"] if len(skipped) > 20 else lines))
 
     def _rebuild(self, sources: Sources) -> None:
         while self._list.count() > 1:
