@@ -15,7 +15,7 @@ from skimage.transform import resize
 from overread.domain.errors import Cancelled
 from overread.domain.geometry import Grid, letters
 from overread.domain.ports import Cancel
-from overread.imaging.resample import moved, orientation, refitted, respaced, turned
+from overread.imaging.resample import lone_axis, moved, orientation, refitted, respaced, turned
 from support.values import as_image, box_grid, grids
 
 ORIENTATIONS = ("HPL", "FAR", "LPH", "PHL", "RHA", "HLP")
@@ -73,6 +73,36 @@ def test_refitted_is_what_scikit_image_makes_of_it(shape: tuple[int, int, int], 
         values.astype(np.float64), shape, order=3 if cubic else 1, mode="edge", anti_aliasing=False, clip=False
     )
     assert np.abs(refitted(values, shape, Cancel(), cubic=cubic) - theirs).max() < 2e-6
+
+
+def nnunet_apart(values: np.ndarray, shape: tuple[int, ...], axis: int, order: int) -> np.ndarray:
+    """`resample_data_or_seg` of nnU-Net v2 with `do_separate_z` and `order_z` 0, for one channel."""
+    planes = [np.take(values, n, axis).astype(np.float64) for n in range(values.shape[axis])]
+    flat = tuple(n for at, n in enumerate(shape) if at != axis)
+    fitted = np.stack(
+        [resize(p, flat, order=order, mode="edge", anti_aliasing=False, clip=False) for p in planes], axis
+    )
+    scale = values.shape[axis] / shape[axis]
+    places = np.indices(shape, dtype=np.float64)
+    places[axis] = scale * (places[axis] + 0.5) - 0.5
+    return np.asarray(ndimage.map_coordinates(fitted, places, order=0, mode="nearest"))
+
+
+@pytest.mark.parametrize("cubic", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(7, 33, 31), (20, 11, 50), (22, 40, 15)])
+def test_a_lone_axis_is_resampled_as_nnunet_does_it(shape: tuple[int, int, int], axis: int, cubic: bool) -> None:
+    values = noise((11, 20, 31))
+    theirs = nnunet_apart(values, shape, axis, 3 if cubic else 1)
+    assert np.abs(refitted(values, shape, Cancel(), cubic=cubic, nearest=axis) - theirs).max() < 2e-6
+
+
+def test_which_axis_is_alone() -> None:
+    assert lone_axis((5.0, 1.0, 1.0), (1.0, 1.0, 1.0)) == 0
+    assert lone_axis((1.0, 1.0, 1.0), (1.0, 1.0, 3.5)) == 2
+    assert lone_axis((3.0, 1.0, 1.0), (3.0, 1.0, 1.0)) is None  # three times is not more than three times
+    assert lone_axis((4.0, 4.0, 1.0), (5.0, 1.0, 1.0)) is None  # two are the coarsest
+    assert lone_axis((1.0, 7.0, 2.0), (5.0, 1.0, 1.0)) == 1
 
 
 @settings(max_examples=30)

@@ -93,6 +93,25 @@ def test_the_network_sees_what_nnunet_would_give_it(tmp_path: Path) -> None:
     assert fill == (0.0,)
 
 
+def test_thick_slices_are_resampled_by_themselves_there_and_back(tmp_path: Path) -> None:
+    voxels, bright = head((20, 44, 48))
+    settings = 'interpolation = "cubic"\nseparate_z = true'
+    detector = made(tmp_path, prepare=settings, spacing=(2.0, 1.5, 1.5))
+    grid = box_grid(voxels.shape, (5.0, 1.0, 1.0))
+    tensor, _ = detector.start_whole(flair(voxels, grid)).tensor(Cancel())
+    assert tensor.shape == (1, 50, 29, 32)
+    real = voxels.astype(np.float64)
+    scaled = np.where(real != 0, (real - real[real != 0].mean()) / real[real != 0].std(), 0)
+    planes = [resize(p, (29, 32), order=3, mode="edge", anti_aliasing=False, clip=False) for p in scaled]
+    nearest = np.floor((np.arange(50) + 0.5) * 20 / 50).astype(int)
+    assert np.abs(tensor[0] - np.stack(planes)[nearest]).max() < 1e-4
+    (proposal,) = seen(detector, flair(voxels, grid))
+    drawn = proposal.mask.voxels
+    assert [plane.any() for plane in drawn] == [plane.any() for plane in bright], "no slice is blurred into the next"
+    assert drawn[bright].all()
+    assert 2 * (drawn & bright).sum() / (drawn.sum() + bright.sum()) > 0.8
+
+
 def test_of_regions_the_last_one_that_is_above_wins(tmp_path: Path) -> None:
     """Whole, core, enhancing: each lies in the one before, as nnU-Net's regions_class_order has it."""
     voxels, bright = head((24, 32, 32))

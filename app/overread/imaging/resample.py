@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 F32 = NDArray[np.float32]
+Spacing = tuple[float, float, float]
 
 # So many slices are resampled between two looks at whether the work is still wanted.
 _SLAB = 8
+# What nnU-Net calls anisotropic.
+_ANISOTROPIC = 3.0
 # Weights below this change no value by more than a part in a million of the image's range.
 _LEAST = 1e-8
 # The letters of Patient Orientation (PS3.3 C.7.6.1.1.1): the body axis, as an index into LPS, and the sign.
@@ -80,41 +83,64 @@ def respaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     return Grid((k, j, i), affine, grid.oriented, grid.calibrated)
 
 
+def lone_axis(spacing_mm: Spacing, wanted_mm: Spacing) -> int | None:
+    """The axis that nnU-Net resamples by itself, by nearest neighbours: None where there is none.
+
+    It is the coarsest one of a volume of which that is more than three times as coarse as the finest, before or else
+    after resampling, and it is none where two axes are the coarsest (`determine_do_sep_z_and_axis` of nnU-Net v2).
+    """
+    for spacing in (spacing_mm, wanted_mm):
+        if max(spacing) / min(spacing) > _ANISOTROPIC:
+            coarsest = [axis for axis in range(3) if spacing[axis] == max(spacing)]
+            return coarsest[0] if len(coarsest) == 1 else None
+    return None
+
+
 @lru_cache(maxsize=32)
-def _weights(old: int, new: int, cubic: bool) -> sparse.csr_array:
-    """What each of `old` voxels in a row gives to each of `new` over the same length, shape (new, old)."""
+def _weights(old: int, new: int, order: int) -> sparse.csr_array:
+    """What each of `old` voxels in a row gives to each of `new` over the same length, shape (new, old).
+
+    `order` is that of the B-splines: 0 is the nearest voxel, of two alike the latter, 1 linear.
+    """
     from scipy import ndimage, sparse  # a slow import, wanted with the first volume and not at start-up
 
-    order = 3 if cubic else 1
+    if order == 0:
+        at = np.floor((np.arange(new) + 0.5) * (old / new)).astype(int).clip(0, old - 1)
+        return sparse.csr_array((np.ones(new, np.float32), (np.arange(new), at)), shape=(new, old))
+    cubic = order == 3
     rows = ndimage.zoom(np.eye(old), (new / old, 1), order=order, mode="nearest", grid_mode=True, prefilter=cubic)
     rows[np.abs(rows) < _LEAST] = 0  # a spline reaches everywhere, and fades by a factor of 3.7 a voxel
     return sparse.csr_array(rows.astype(np.float32))
 
 
-def stretched(plane: F32, shape: tuple[int, int], *, cubic: bool = False) -> F32:
-    """A plane (j, i) on another number of voxels over the same box, linear or by cubic B-splines."""
+def stretched(plane: F32, shape: tuple[int, int], *, cubic: bool = False, nearest: int | None = None) -> F32:
+    """A plane (j, i) on another number of voxels over the same box, linear or by cubic B-splines.
+
+    Along the axis `nearest`, 0 or 1, each takes the value of the nearest voxel.
+    """
     for axis, (old, new) in enumerate(zip(plane.shape, shape, strict=True)):
         if old != new:
-            weights = _weights(old, new, cubic)
+            weights = _weights(old, new, 0 if axis == nearest else 3 if cubic else 1)
             plane = weights @ plane if axis == 0 else (weights @ np.ascontiguousarray(plane.T)).T
     return plane
 
 
-def refitted(values: F32, shape: Index, cancel: Cancel, *, cubic: bool = False) -> F32:
+def refitted(values: F32, shape: Index, cancel: Cancel, *, cubic: bool = False, nearest: int | None = None) -> F32:
     """Values (k, j, i) on the `respaced` grid of that shape: linear or by cubic B-splines, the edge repeated beyond it.
 
-    What `skimage.transform.resize` does with `mode="edge"` and without smoothing, worked out axis by axis. Cancelled
-    where the work was called off.
+    Along the axis `nearest`, where there is one, each voxel takes the value of the nearest. What
+    `skimage.transform.resize` does with `mode="edge"` and without smoothing, worked out axis by axis. Cancelled where
+    the work was called off.
     """
     (k, *_), (slices, rows, columns) = values.shape, shape
     planes = np.empty((k, rows, columns), np.float32)
     for at, plane in enumerate(values):
         require_wanted(cancel)
-        planes[at] = stretched(plane, (rows, columns), cubic=cubic)
+        planes[at] = stretched(plane, (rows, columns), cubic=cubic, nearest=nearest - 1 if nearest else None)
     if slices == k:
         return planes
     out = np.empty(shape, np.float32)
-    weights = _weights(k, slices, cubic)
+    weights = _weights(k, slices, 0 if nearest == 0 else 3 if cubic else 1)
     for row in range(rows):
         require_wanted(cancel)
         out[:, row] = weights @ np.ascontiguousarray(planes[:, row])

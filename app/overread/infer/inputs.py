@@ -30,7 +30,8 @@ class Patches:
 
     The volume is turned so that k, j and i point where the letters of `orientation` say, is brought to `spacing_mm`
     (k, j, i) and read in patches of `size` voxels (k, j, i) that overlap by the fraction `overlap`; each is read
-    mirrored along every combination of the axes in `mirror` too. `cubic` is how it is interpolated.
+    mirrored along every combination of the axes in `mirror` too. `cubic` is how it is interpolated; with `apart` a far
+    coarser axis is resampled by itself, see `lone_axis`.
 
     With `labels` "softmax" channel 0 is the background, channel n the output n - 1, and the greatest wins; with
     "regions" channel n is output n, and of those above their thresholds the last one wins. `logits` says that the
@@ -45,6 +46,7 @@ class Patches:
     cubic: bool
     labels: str
     logits: bool
+    apart: bool = False
 
     @property
     def plane(self) -> Plane:
@@ -102,4 +104,5 @@ def patches(table: Mapping[str, Any], labels: Mapping[str, Any]) -> Patches:
         cubic=fields.one_of(table, "interpolation", ("linear", "cubic"), "linear") == "cubic",
         labels=fields.one_of(labels, "rule", ("softmax", "regions")),
         logits=fields.flag(labels, "logits"),
+        apart=fields.flag(table, "separate_z"),
     )

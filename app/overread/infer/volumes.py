@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from overread.domain.geometry import Floats, Grid
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
-from overread.imaging.resample import moved, refitted, respaced, stretched, turned
+from overread.imaging.resample import lone_axis, moved, refitted, respaced, stretched, turned
 from overread.infer.backends.far import Serving
 from overread.infer.channels import Channels, normalised
 from overread.infer.inputs import Patches
@@ -63,7 +63,9 @@ class VolumeRun:
         for channel, (role, rule) in enumerate(rules.items()):
             if role == own:
                 values, scale = normalised(self._volume, rule, cancel)
-                there = refitted(self._turn.view(values), self._grid.shape, cancel, cubic=self._patches.cubic)
+                lone = lone_axis(self._native.spacing, self._grid.spacing) if self._patches.apart else None
+                cubic, turned_values = self._patches.cubic, self._turn.view(values)
+                there = refitted(turned_values, self._grid.shape, cancel, cubic=cubic, nearest=lone)
             else:
                 other = self._others[role]
                 values, scale = normalised(other.volume, rule, cancel)
@@ -124,15 +126,18 @@ class VolumeRun:
 class _Sheets:
     """Planes on the model's grid → labelled planes on the volume's, as soon as both neighbours of each are there.
 
-    Classes are interpolated linearly and compared afterwards. Where no pixel of two neighbouring planes shows
-    anything, nothing between them does: interpolated values lie between theirs.
+    Classes are interpolated linearly, along a lone axis taken from the nearest, and compared afterwards. Where no
+    pixel of two neighbouring planes shows anything, nothing between them does: interpolated values lie between theirs.
     """
 
     def __init__(self, outputs: tuple[Output, ...], patches: Patches, grid: Grid, native: Grid) -> None:
         self._outputs, self._patches = outputs, patches
         self._size = native.shape[1:]
-        scale = grid.shape[0] / native.shape[0]
-        self._at: Floats = np.clip((np.arange(native.shape[0]) + 0.5) * scale - 0.5, 0, grid.shape[0] - 1)
+        self._lone = lone_axis(grid.spacing, native.spacing) if patches.apart else None
+        scale, last = grid.shape[0] / native.shape[0], grid.shape[0] - 1
+        self._at: Floats = np.clip((np.arange(native.shape[0]) + 0.5) * scale - 0.5, 0, last)
+        if self._lone == 0:
+            self._at = np.clip(np.floor(self._at + 0.5), 0, last)
         self._next = 0
         self._before: tuple[F32, bool] | None = None
 
@@ -149,7 +154,8 @@ class _Sheets:
             if shows[low] or shows[high]:
                 share = np.float32(at - low)
                 mixed = held[low] if low == high else (1 - share) * held[low] + share * held[high]
-                fitted = np.stack([stretched(plane, self._size) for plane in mixed])
+                within = self._lone - 1 if self._lone else None
+                fitted = np.stack([stretched(plane, self._size, nearest=within) for plane in mixed])
                 yield self._next, *self._decided(fitted)
             self._next += 1
         self._before = held[last].copy(), shows[last]
