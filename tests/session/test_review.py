@@ -14,7 +14,7 @@ from overread.domain.finding import Act, Finding, Findings, Mask, Reader, Status
 from overread.domain.ports import Proposal
 from overread.domain.study import Problem
 from overread.imaging.measure import measure
-from overread.session.review import accept, draw_new, now, proposed, redraw, reject, restore, undecided
+from overread.session.review import accept, draw_new, now, proposed, redraw, reject, restore
 from support.sitting import ABNORMAL, DOE, LESION, box_mask, finding_of, model_source, stack_of
 
 STACK, OTHER = stack_of(), stack_of(series="1.2.3.5")
@@ -119,12 +119,6 @@ def test_a_finding_of_ones_own() -> None:
     assert len(ids | {new_id}) == 4
     (gone,) = redraw((drawn,), new_id, EMPTY, STACK, DOE, "Erase")[1]
     assert (gone.status, gone.original) == (Status.REJECTED, None)
-
-
-def test_what_waits_for_a_verdict() -> None:
-    findings = (one(), finding_of(STACK, LARGE, number=2), finding_of(OTHER, SMALL, number=3))
-    assert [finding.number for finding in undecided(findings, STACK.uid)] == [1, 2]
-    assert [finding.number for finding in undecided(accept(findings, ["2.25.1"], DOE)[1], STACK.uid)] == [2]
 
 
 def test_where_millimetres_do_not_hold_nothing_is_measured() -> None:

@@ -61,14 +61,14 @@ def test_what_is_selected_stays_in_view(driver_of: Callable[..., Driver], tmp_pa
     driver.open(tmp_path / "many")
     driver.read()
     panel = driver.window.findings_panel
-    assert len(panel.cards) >= 5
+    assert len(panel.list.rows) >= 5
     driver.key(Qt.Key.Key_N)
     driver.key(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)  # the last one
     driver.key(Qt.Key.Key_E)
     session = driver.session
     driver.until(lambda: panel.brush_bar.isVisible())
-    card = panel.cards[session.selected.id]
-    assert card is list(panel.cards.values())[-1]
+    card = panel.list.card
+    assert session.selected == panel.list.rows[-1].finding == card.finding
     driver.until(lambda: card.visibleRegion().boundingRect().height() == card.height(), timeout=5_000)
 
 

@@ -17,6 +17,7 @@ from overread.domain.finding import Finding, Kind, Status
 from overread.domain.view import Tool
 from overread.render.boxes import BoxMark
 from overread.session.state import Phase
+from overread.ui.finding_list import row_texts
 from support.series import changed, write_series
 from support.tiny import peaks_model, sides_model
 from support.window import Driver, near, pixels
@@ -47,7 +48,12 @@ def radiograph(folder: Path) -> Path:
 
 
 def texts(driver: Driver, finding: Finding) -> str:
-    card = driver.window.findings_panel.cards[finding.id]
+    view = driver.window.findings_panel.list
+    row = next(row for row in view.rows if row.finding == finding)
+    if not row.selected:
+        return " | ".join(row_texts(row))
+    card = view.card
+    assert card is not None
     return " | ".join(widget.text() for kind in (QLabel, QPushButton) for widget in card.findChildren(kind))
 
 

@@ -34,7 +34,9 @@ def caption(driver: Driver) -> tuple[str, ...]:
 
 
 def buttons(driver: Driver) -> list[str]:
-    card = driver.window.findings_panel.cards[driver.session.view.selected]
+    card = driver.window.findings_panel.list.card
+    assert card is not None
+    assert card.finding == driver.session.selected
     return [button.text() for button in card.findChildren(QPushButton)]
 
 

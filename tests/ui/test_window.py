@@ -156,9 +156,9 @@ def test_rejecting_asks_for_a_reason(driver: Driver, study: Path, qtbot: object)
     driver.until(lambda: QApplication.activePopupWidget() is None)
     (finding,) = driver.session.shown_findings
     assert (finding.status.value, finding.reason) == ("rejected", "vessel")
-    assert driver.window.findings_panel.cards == {}, "rejected findings are hidden unless asked for"
+    assert driver.window.findings_panel.list.rows == (), "rejected findings are hidden unless asked for"
     driver.key(Qt.Key.Key_X, Qt.KeyboardModifier.ShiftModifier)
-    assert len(driver.window.findings_panel.cards) == 1
+    assert len(driver.window.findings_panel.list.rows) == 1
 
 
 def test_brush_draws_where_the_mouse_is_and_is_one_step(driver: Driver, study: Path) -> None:
@@ -327,7 +327,7 @@ def test_opening_another_study_leaves_nothing_of_the_last_one(driver: Driver, st
     panel = driver.window.study_panel
     rows = [row for row in panel.findChildren(type(next(iter(panel.rows.values())))) if row.isVisibleTo(panel)]
     assert [row.stack.identity.patient_name for row in rows] == ["OTHER^EVE"]
-    assert driver.window.findings_panel.cards == {}
+    assert driver.window.findings_panel.list.rows == ()
     assert driver.session.findings == ()
 
 

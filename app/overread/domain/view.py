@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from overread.domain.geometry import Grid, Index, Plane, acquired_plane, plane_axes
+from overread.domain.listing import Listing
 from overread.domain.study import Window
 
 
@@ -63,6 +64,7 @@ class ViewState:
     tool: Tool = Tool.WINDOW
     brush: Brush = field(default_factory=Brush)
     direction: int = 1
+    listing: Listing = field(default_factory=Listing)
 
     def camera(self, plane: Plane) -> Camera:
         """How that plane lies in its pane."""
@@ -122,3 +124,9 @@ def opening(view: ViewState, grid: Grid, window: Window) -> ViewState:
         heatmap=view.heatmap,
         brush=view.brush,
     )
+
+
+def resumed(kept: ViewState, fresh: ViewState) -> ViewState:
+    """A stack as it was last looked at; the reader's habits and what is in the hand are those of now."""
+    kept = replace(kept, layout=fresh.layout, overlays=fresh.overlays, opacity=fresh.opacity)
+    return replace(kept, brush=fresh.brush, tool=fresh.tool, listing=fresh.listing)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from overread.domain.errors import UserError
 from overread.domain.finding import Findings
+from overread.domain.listing import Listing
 from overread.domain.study import Identity
 from overread.session.history import History
 from overread.session.journal import Journal, Unwritable, in_words, journal_path
@@ -16,7 +17,10 @@ from overread.session.lease import Lease
 
 @dataclass(eq=False)
 class Book:
-    """One study's findings. Every step goes into the journal first; UserError where that fails, and nothing happens."""
+    """One study's findings. Every step goes into the journal first; UserError where that fails, and nothing happens.
+
+    `listing` is how they were last listed: it is the same for all series of the study, and no other study's.
+    """
 
     history: History[Findings]
     journal: Journal
@@ -24,6 +28,7 @@ class Book:
     saved: datetime | None = None
     # Why nothing can be changed: another window was there first, or the disk takes nothing; None where it can.
     closed: UserError | None = None
+    listing: Listing = field(default_factory=Listing)
 
     @property
     def findings(self) -> Findings:

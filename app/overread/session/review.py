@@ -201,8 +201,3 @@ def restore(findings: Findings, finding_id: str, stack: Stack, reader: Reader) -
         acts=(*finding.acts, Act(reader, "restore", now())),
     )
     return f"Restore {finding.title}", with_finding(findings, changed)
-
-
-def undecided(findings: Findings, stack_uid: str) -> list[Finding]:
-    """The findings of a stack that wait for a verdict, in the order of the list."""
-    return [f for f in findings if f.stack_uid == stack_uid and f.status is Status.PROPOSED]

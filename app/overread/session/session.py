@@ -21,7 +21,7 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Findings, Reader, find, merged
 from overread.domain.ports import Detector
 from overread.domain.study import Catalogue, Identity, Stack
-from overread.domain.view import ViewState, opening
+from overread.domain.view import ViewState, opening, resumed
 from overread.domain.volume import Ready
 from overread.infer.detector import OnnxDetector
 from overread.session import plugins
@@ -148,7 +148,7 @@ class Session:
                 UserError(f"This series cannot be opened: {error}.", "Close other programs, or open a part of it.")
             )
             return
-        self._set_view(self._view_of(stack))
+        self._set_view(self._view_of(stack, book))
         self._book = book
         self._set_image(Image(volume, Ready(bytes(len(stack.frames)))))
         if book.findings:
@@ -166,12 +166,9 @@ class Session:
             f"Loading {stack.identity.series_description or stack.identity.modality}", work, self._arrived, self._loaded
         )
 
-    def _view_of(self, stack: Stack) -> ViewState:
-        """How a stack was last looked at; the reader's habits and what is in the hand are not the stack's."""
-        fresh = opening(self.view, stack.grid, opening_window(stack))
-        kept = self._views.get(stack.uid, fresh)
-        kept = replace(kept, layout=fresh.layout, overlays=fresh.overlays, opacity=fresh.opacity)
-        return replace(kept, brush=fresh.brush, tool=fresh.tool)
+    def _view_of(self, stack: Stack, book: Book) -> ViewState:
+        fresh = replace(opening(self.view, stack.grid, opening_window(stack)), listing=book.listing)
+        return resumed(self._views.get(stack.uid, fresh), fresh)
 
     def _arrived(self, arrived: Arrived) -> None:
         if self.image is None:
@@ -208,6 +205,8 @@ class Session:
             self._load = None
         if self.image is not None:
             self._views[self.image.stack.uid] = self.view
+            if self._book is not None:
+                self._book.listing = self.view.listing
             self.runs.consider(None, self.view, ())
             before, self._book = self.findings, None
             self._set_image(None)

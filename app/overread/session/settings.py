@@ -18,6 +18,8 @@ from overread.infer.backends.remote import Remote
 
 SCHEMA_VERSION = 1
 _RECENT = 8
+# The ninth digit is for a free text.
+MOST_REASONS = 8
 
 
 def _account() -> str:
@@ -51,6 +53,8 @@ class Settings:
     export_folder: str = ""
     # Studies opened last, newest first.
     recent: tuple[str, ...] = ()
+    # Why readers reject, in the order of the digit keys; a free text can always be given instead.
+    reasons: tuple[str, ...] = ("artefact", "vessel", "normal variant", "duplicate", "wrong extent")
     # Shortcuts that differ from the table: action id → keys.
     keys: dict[str, str] = field(default_factory=dict)
     # What receivers open, in the reader's words: name → products. The table [profiles].
@@ -78,6 +82,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError
     return tuple(_text(item) for item in value)
+
+
+def _reasons(value: Any) -> tuple[str, ...]:
+    given = _texts(value)
+    if not 0 < len(given) <= MOST_REASONS or not all(text.strip() for text in given):
+        raise ValueError(f"one to {MOST_REASONS} reasons")
+    return given
 
 
 def _number(low: float, high: float) -> Callable[[Any], float]:
@@ -115,6 +126,7 @@ _MEANT: dict[str, Callable[[Any], Any]] = {
     "brush_mm": _number(0.5, 200.0),
     "export_folder": _text,
     "recent": _texts,
+    "reasons": _reasons,
     "keys": _keys,
     "profiles": _profiles,
     "export_profile": _text,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from overread.domain.view import Layout, Tool
 from overread.ui import looking
+from overread.ui.listing_bar import CUTOFF_STEP, next_order
 
 if TYPE_CHECKING:
     from overread.ui.main_window import MainWindow
@@ -32,6 +33,10 @@ def _any_finding(window: MainWindow) -> bool:
     return bool(window.session.shown_findings)
 
 
+def _anywhere(window: MainWindow) -> bool:
+    return window.session.image is not None and bool(window.session.findings)
+
+
 def _leaving(window: MainWindow) -> bool:
     return any(finding.status.leaves for finding in window.session.shown_findings)
 
@@ -52,6 +57,10 @@ class Action:
 
 def _tool(tool: Tool) -> Test:
     return lambda w: w.session.view.tool is tool
+
+
+def _sort(window: MainWindow) -> None:
+    window.desk.list_by(next_order(window.session.view.listing))
 
 
 def _preset(number: int) -> Do:
@@ -131,11 +140,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("models", "Read", "Models on or off", ("M",), lambda w: w.toggle_models(), _image, "model"),
     Action("read-all", "Read", "Read the whole series", ("Ctrl+R",), lambda w: w.read_all(), icon="model-read"),
     Action("cancel", "Read", "Stop what is running", ("Escape",), lambda w: w.escape(), _always),
-    Action("next-finding", "Review", "Next undecided finding", ("N",), lambda w: w.desk.next(+1), _any_finding),
-    Action("previous-finding", "Review", "Previous undecided", ("Shift+N",), lambda w: w.desk.next(-1), _any_finding),
+    Action("next-finding", "Review", "Next undecided finding", ("N",), lambda w: w.desk.next(+1), _anywhere),
+    Action("previous-finding", "Review", "Previous undecided", ("Shift+N",), lambda w: w.desk.next(-1), _anywhere),
     Action("accept", "Review", "Accept the finding", ("A",), lambda w: w.desk.accept(), _any_finding, "check"),
-    Action("accept-all", "Review", "Accept all undecided", ("Ctrl+A",), lambda w: w.desk.accept_all(), _any_finding),
+    Action("accept-all", "Review", "Accept all shown", ("Ctrl+A",), lambda w: w.desk.accept_all(), _any_finding),
     Action("reject", "Review", "Reject the finding…", ("X",), lambda w: w.desk.ask_reason(), _any_finding, "cross"),
+    Action("reasons", "Review", "Reasons for rejecting…", (), lambda w: w.findings_panel.edit_reasons(), _image),
+    Action("order", "Review", "List by number, score, size, position", ("Shift+L",), _sort, _any_finding),
+    Action("find-name", "Review", "List by name…", ("/",), lambda w: w.findings_panel.listing_bar.type_name()),
+    Action("lower-cutoff", "Review", "Show lower scores", (",",), lambda w: w.desk.cut(-CUTOFF_STEP), _any_finding),
+    Action("raise-cutoff", "Review", "Hide lower scores", (".",), lambda w: w.desk.cut(CUTOFF_STEP), _any_finding),
+    Action("list-all", "Review", "List all findings again", ("Shift+A",), lambda w: w.desk.list_all(), _any_finding),
     Action("edit", "Review", "Edit the finding", ("E",), lambda w: w.desk.edit(), _image, "pencil"),
     Action("why", "Review", "Why here? Ask the model", ("W",), lambda w: w.desk.why(), _selected),
     Action("restore", "Review", "Restore what the model drew", (), lambda w: w.desk.restore(), _selected, "restore"),

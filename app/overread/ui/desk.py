@@ -11,16 +11,15 @@ from PySide6.QtCore import QObject, Signal
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Kind, Status, find
 from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
+from overread.domain.listing import Listing, below, listed, source_id, terms, unseen
 from overread.domain.view import Tool
 from overread.imaging.paint import Stroke, empty
 from overread.session.explanations import Explanations
 from overread.session.imports import Imports
-from overread.session.review import accept, draw_new, redraw, reject, restore, undecided
+from overread.session.review import accept, draw_new, redraw, reject, restore
+from overread.session.rounds import following, next_series, waiting
 from overread.session.session import Session
 from overread.ui import looking
-
-# Why readers reject; the first one is what a second X takes.
-REASONS = ("artefact", "vessel", "normal variant", "duplicate", "wrong extent", "not a lesion")
 
 
 class Desk(QObject):
@@ -39,6 +38,8 @@ class Desk(QObject):
         self.imports = Imports(session, self.imported.emit)
         self._stroke: Stroke | None = None
         self._target: Finding | None = None
+        self._offered = ""  # the series that the next N goes on to
+        session.findings_changed.connect(self._withdraw)
 
     # Findings on the image
 
@@ -47,8 +48,8 @@ class Desk(QObject):
         view = self.session.view
         if not view.overlays:
             return []
-        shown = [f for f in self.session.shown_findings if f.id not in view.hidden]
-        if not view.rejected:
+        shown = [f for f in self.session.shown_findings if f.id not in view.hidden and not below(f, view.listing)]
+        if not view.rejected and Status.REJECTED not in view.listing.statuses:
             shown = [f for f in shown if f.status is not Status.REJECTED]
         if self._stroke is not None and self._target is not None:
             drawn = replace(self._target, mask=self._stroke.mask, status=Status.EDITED)
@@ -69,32 +70,82 @@ class Desk(QObject):
                     under.append(finding)
         return min(under, key=lambda finding: finding.mask.count, default=None)
 
+    # The list
+
+    @property
+    def listed(self) -> tuple[Finding, ...]:
+        """The findings of the series that the list shows, in its order."""
+        return self._listed(self.session.shown_findings)
+
+    def _listed(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        view = self.session.view
+        return listed(findings, view.listing, rejected=view.rejected)
+
+    @property
+    def unseen(self) -> str:
+        """What the list keeps back, in words."""
+        view = self.session.view
+        return unseen(self.session.shown_findings, view.listing, rejected=view.rejected)
+
+    def list_by(self, listing: Listing) -> None:
+        """List differently. What is no longer listed is no longer selected: no key may judge what is not seen."""
+        view = replace(self.session.view, listing=listing)
+        ids = {finding.id for finding in listed(self.session.shown_findings, listing, rejected=view.rejected)}
+        self.session.set_view(view if view.selected in ids else replace(view, selected=None))
+
+    def list_all(self) -> None:
+        """List everything again, in the same order."""
+        listing = self.session.view.listing
+        self.list_by(Listing(listing.order, listing.reverse))
+
+    def cut(self, step: float) -> None:
+        """Move the cutoff of the selected finding's source, or of the only source that gives scores."""
+        scored = {source_id(finding) for finding in self.session.shown_findings if finding.score is not None}
+        chosen = self.in_question
+        if chosen is not None:
+            scored &= {source_id(chosen)}
+        if len(scored) != 1:
+            self.told.emit("Select a finding of the model whose lower scores are to be hidden.", "", "")
+            return
+        listing, source = self.session.view.listing, scored.pop()
+        self.list_by(listing.with_cutoff(source, listing.cutoff(source) + step))
+
+    @property
+    def in_question(self) -> Finding | None:
+        """The finding that a verdict would be about: the selected one, if the list shows it."""
+        return find(self.listed, self.session.view.selected) if self.session.view.selected else None
+
     # Verdicts
 
     def accept(self) -> None:
         """Accept the selected finding and go on to the next; with none selected, go to the first."""
-        finding = self.session.selected
+        finding = self.in_question
         if finding is None:
             self.next(+1)
         elif self.session.edit(*accept(self.session.findings, [finding.id], self.session.reader)):
             self._go_on()
 
     def accept_all(self) -> None:
-        """Accept everything that is still undecided on this series."""
-        ids = [finding.id for finding in self._undecided()]
-        if ids:
-            self.session.edit(*accept(self.session.findings, ids, self.session.reader))
+        """Accept everything undecided that the list shows: one step, whose name says what decided what was shown."""
+        ids = [finding.id for finding in waiting(self.listed)]
+        if not ids:
+            return
+        label, findings = accept(self.session.findings, ids, self.session.reader)
+        shown = terms(self.session.shown_findings, self.session.view.listing)
+        if self.session.edit(f"{label}, of those shown ({shown})" if shown else label, findings):
+            left = self.unseen
+            self.told.emit(label.replace("Accept", "Accepted:", 1), f"{left}." if left else "", "good")
 
     def ask_reason(self) -> None:
         """Ask why the selected finding is wrong; with none selected, go to the first."""
-        if self.session.selected is None:
+        if self.in_question is None:
             self.next(+1)
         else:
             self.asked_reason.emit()
 
     def reject(self, reason: str) -> None:
         """Reject the selected finding and go on to the next."""
-        finding = self.session.selected
+        finding = self.in_question
         if finding is not None and self.session.edit(
             *reject(self.session.findings, [finding.id], self.session.reader, reason)
         ):
@@ -103,33 +154,60 @@ class Desk(QObject):
     def restore(self) -> None:
         """Put back what the model drew."""
         finding, image = self.session.selected, self.session.image
-        if finding is not None and image is not None and finding.original is not None:
+        if finding is not None and image is not None and finding.restorable:
             self.session.edit(*restore(self.session.findings, finding.id, image.stack, self.session.reader))
 
     def next(self, step: int) -> None:
-        """Go to the next or previous undecided finding; where none is left, to the next finding."""
-        stack = self.session.image.stack.uid if self.session.image else ""
-        waiting = undecided(self.session.findings, stack) or [
-            finding for finding in self.session.shown_findings if finding.status is not Status.REJECTED
-        ]
-        if not waiting:
+        """Go to the next or previous undecided finding of the list.
+
+        Where the series has none left, the next series that has is offered, and gone to when asked once more; where
+        the study has none left, it goes from one decided finding to the next.
+        """
+        shown = self.listed
+        undecided = waiting(shown)
+        if not undecided and self._offer(step):
             return
-        order = [finding.id for finding in self.session.shown_findings]
-        ids = [finding.id for finding in waiting]
-        here = order.index(self.session.view.selected) if self.session.view.selected in order else -1
-        ring = ids if step > 0 else ids[::-1]
-        beyond = [f for f in ring if (order.index(f) - here) * step > 0] if here >= 0 else ring
-        target = find(self.session.shown_findings, (beyond or ring)[0])
+        candidates = undecided or tuple(finding for finding in shown if finding.status is not Status.REJECTED)
+        view = self.session.view
+        target = following(self.session.shown_findings, candidates, view.selected, step, view.listing)
         if target is not None:
             looking.show(self.session, target)
+        elif self.unseen:
+            self.told.emit("Nothing undecided is shown.", f"{self.unseen}.", "")
+
+    def _offer(self, step: int) -> bool:
+        """Offer the next series with undecided findings, or go there if it was offered. False where there is none."""
+        session, image = self.session, self.session.image
+        if image is None:
+            return False
+        stacks = tuple(session.sources.catalogue.stacks)
+        found = next_series(session.findings, stacks, image.stack, step, session.view.listing)
+        if found is None:
+            return False
+        stack, count = found
+        if self._offered != stack.uid:
+            self._offered = stack.uid
+            name = stack.identity.series_description or stack.identity.modality
+            key = "N" if step > 0 else "Shift+N"
+            hint = f"{key} goes on to {name}, where {count} {'is' if count == 1 else 'are'} undecided."
+            self.told.emit("Nothing is left undecided on this series.", hint, "good")
+            return True
+        session.select(stack)
+        if session.image is not None and session.image.stack.uid == stack.uid:
+            target = following(session.shown_findings, waiting(self.listed), None, step, session.view.listing)
+            if target is not None:
+                looking.show(session, target)
+        return True
+
+    def _withdraw(self, old: object, new: object) -> None:
+        self._offered = ""
 
     def _go_on(self) -> None:
-        if self._undecided():
+        if waiting(self.listed):
             self.next(+1)
-
-    def _undecided(self) -> list[Finding]:
-        image = self.session.image
-        return undecided(self.session.findings, image.stack.uid) if image else []
+        elif not self._offer(+1):
+            left = self.unseen
+            self.told.emit("Nothing is left undecided.", f"{left}." if left else "Ctrl+E exports.", "good")
 
     def why(self) -> None:
         """Have the model that made the selected finding show why, on the slice in view."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QPushButton,
-    QScrollArea,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -20,17 +17,18 @@ from PySide6.QtWidgets import (
 )
 
 from overread.domain.finding import Finding, Kind, Status
-from overread.domain.geometry import Grid
+from overread.domain.listing import grouped
 from overread.domain.view import Tool, ViewState
 from overread.session.state import Phase, Reading
 from overread.ui import looking, style
 from overread.ui.brush_bar import BrushBar
-from overread.ui.desk import REASONS, Desk
+from overread.ui.desk import Desk
 from overread.ui.export_panel import ExportPanel
 from overread.ui.finding_card import FindingCard
+from overread.ui.finding_list import FindingList, Row
+from overread.ui.listing_bar import ListingBar
 from overread.ui.model_rows import ModelRow
-
-_ORDER = {Status.PROPOSED: 0, Status.EDITED: 1, Status.ACCEPTED: 1, Status.REJECTED: 2}
+from overread.ui.reasons import Reasons
 
 
 class FindingsPanel(QFrame):
@@ -42,7 +40,6 @@ class FindingsPanel(QFrame):
         super().__init__(parent)
         self.desk, self.session = desk, desk.session
         self.setObjectName("panel")
-        self.cards: dict[str, FindingCard] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 10, 0, 10)
         column.setSpacing(6)
@@ -60,20 +57,17 @@ class FindingsPanel(QFrame):
         self.heading = _heading("FINDINGS")
         column.addWidget(self.heading)
         self._add_shown(column)
-        inner = QWidget()
-        inner.setObjectName("list")
-        self._list = QVBoxLayout(inner)
-        self._list.setContentsMargins(8, 0, 8, 0)
-        self._list.setSpacing(6)
-        self._list.addStretch(1)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._scroll.setWidget(inner)
-        self._reveal_soon = QTimer(self, singleShot=True, interval=0)  # cards have no place before they are laid out
-        self._reveal_soon.timeout.connect(self._reveal)
-        self._scroll.viewport().installEventFilter(self)
-        column.addWidget(self._scroll, 1)
+        self.listing_bar = ListingBar(desk)
+        column.addWidget(self.listing_bar)
+        self.list = FindingList()
+        self.list.chosen.connect(self._choose)
+        self.list.hide_asked.connect(self._hide)
+        column.addWidget(self.list, 1)
+        self._empty = _quiet("")
+        column.addWidget(self._empty)
+        self._folded = QToolButton()
+        self._folded.clicked.connect(lambda: self.triggered.emit("rejected"))
+        column.addWidget(self._folded)
         foot = QVBoxLayout()
         foot.setContentsMargins(8, 0, 8, 0)
         self.brush_bar = BrushBar(self.session)
@@ -127,7 +121,7 @@ class FindingsPanel(QFrame):
     def _view_changed(self, old: ViewState, new: ViewState) -> None:
         if (old.overlays, old.opacity) != (new.overlays, new.opacity):
             self._show_overlays(new)
-        watched = ("selected", "hidden", "rejected", "tool", "original")
+        watched = ("selected", "hidden", "rejected", "tool", "listing")
         if any(getattr(old, name) != getattr(new, name) for name in watched):
             self.rebuild()
 
@@ -150,59 +144,35 @@ class FindingsPanel(QFrame):
 
     def rebuild(self) -> None:
         """Show the list as it is now."""
-        view = self.session.view
+        view, image = self.session.view, self.session.image
         self._show_overlays(view)
-        while self._list.count() > 1:
-            item = self._list.takeAt(0)
-            widget = item.widget() if item is not None else None
-            if widget is not None:
-                widget.setParent(None)
-                widget.deleteLater()
-        self.cards = {}
-        findings = list(self.session.shown_findings)
+        self.listing_bar.refresh()
+        findings = self.session.shown_findings
         undecided = sum(finding.status is Status.PROPOSED for finding in findings)
         rejected = sum(finding.status is Status.REJECTED for finding in findings)
         count = f"FINDINGS   {len(findings) - rejected}" if findings else "FINDINGS"
         self.heading.setText(f"{count} · {undecided} undecided" if undecided else count)
-        shown = [f for f in findings if view.rejected or f.status is not Status.REJECTED]
-        image = self.session.image
+        rows: list[Row] = []
         if image is not None:
-            for finding in sorted(shown, key=lambda f: (_ORDER[f.status], f.number)):
-                self._add(self._card(finding, image.stack.grid, view))
-        self._empty = _quiet("")
-        self._add(self._empty)
-        if rejected:
-            self._add(self._rejected_toggle(rejected, shown=view.rejected))
+            grid, chosen, hidden = image.stack.grid, view.selected, view.hidden
+            rows = [Row(f, grid, f.id in hidden, f.id == chosen) for f in grouped(self.desk.listed)]
+        shown = next((row for row in rows if row.selected), None)
+        self.list.show_rows(rows, (shown, view.tool), lambda: self._card(shown, view))
+        self._folded.setText(f"{'Hide' if view.rejected else 'Show'} {rejected} rejected")
+        self._folded.setVisible(bool(rejected) and not view.listing.statuses)
         self._show_empty()
         leaving = sum(finding.status.leaves for finding in findings)
         self.export_button.setText(f"Export {leaving} finding{'s' if leaving != 1 else ''}…" if leaving else "Export…")
         self.export_button.setEnabled(bool(leaving))
-        self._reveal_soon.start()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Where the list gets shorter, what is selected stays in view."""
-        if event.type() == QEvent.Type.Resize:
-            self._reveal_soon.start()
-        return super().eventFilter(watched, event)
-
-    def _reveal(self) -> None:
-        card = self.cards.get(self.session.view.selected or "")
-        if card is not None:
-            self._scroll.ensureWidgetVisible(card, 0, 4)
-
-    def _add(self, widget: QWidget) -> None:
-        self._list.insertWidget(self._list.count() - 1, widget)
-
-    def _card(self, finding: Finding, grid: Grid, view: ViewState) -> FindingCard:
-        selected = finding.id == view.selected
-        card = FindingCard(finding, grid, selected=selected, hidden=finding.id in view.hidden)
+    def _card(self, row: Row | None, view: ViewState) -> FindingCard:
+        assert row is not None
+        card = FindingCard(row.finding, row.grid, hidden=row.hidden)
         card.chosen.connect(self._choose)
         card.hide_asked.connect(self._hide)
-        if selected:
-            card.add_buttons(self._buttons(finding, view))
-            if self.desk.explanations.answerable(finding):
-                card.add_buttons([self._button("why", "Why here?  W")])
-        self.cards[finding.id] = card
+        card.add_buttons(self._buttons(row.finding, view))
+        if self.desk.explanations.answerable(row.finding):
+            card.add_buttons([self._button("why", "Why here?  W")])
         return card
 
     def _buttons(self, finding: Finding, view: ViewState) -> list[QPushButton]:
@@ -216,7 +186,7 @@ class FindingsPanel(QFrame):
                 wanted.append(("heatmap", "Heatmap  H"))
         if finding.status.leaves:
             wanted = wanted[1:]
-        if finding.original is not None:
+        if finding.restorable:
             wanted.append(("restore", "Restore"))
         return [self._button(action_id, text) for action_id, text in wanted]
 
@@ -226,19 +196,16 @@ class FindingsPanel(QFrame):
         button.clicked.connect(lambda: self.triggered.emit(action_id))
         return button
 
-    def _rejected_toggle(self, count: int, *, shown: bool) -> QToolButton:
-        button = QToolButton()
-        button.setText(f"{'Hide' if shown else 'Show'} {count} rejected")
-        button.clicked.connect(lambda: self.triggered.emit("rejected"))
-        return button
-
     def _show_empty(self) -> None:
         """Where the list is empty, say why: an empty list is no answer."""
-        self._empty.setVisible(not self.cards)
+        self._empty.setVisible(not self.list.rows)
+        self.list.setVisible(bool(self.list.rows))
         image = self.session.image
         phases = {reading.phase for reading in self.session.runs.readings.values()}
         if image is None:
             text = "Open a study, and what models see in it stands here."
+        elif self.session.shown_findings and self.desk.unseen:
+            text = f"Nothing is shown: {self.desk.unseen}."
         elif phases & {Phase.STARTING, Phase.RUNNING, Phase.WAITING, Phase.PAUSED}:
             text = "Being read …"
         elif Phase.NOTHING in phases:
@@ -262,18 +229,28 @@ class FindingsPanel(QFrame):
         if finding is not None:
             looking.hide(self.session, finding)
 
-    def ask_reason(self) -> None:
-        """Offer the reasons; a number or Return takes one, Escape none."""
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for number, reason in enumerate(REASONS, start=1):
-            choice = QAction(f"&{number}   {reason}", menu)
-            choice.triggered.connect(lambda checked=False, reason=reason: self.desk.reject(reason))
-            menu.addAction(choice)
-        menu.setActiveAction(menu.actions()[0])
-        card = self.cards.get(self.session.view.selected or "")
-        anchor = card or self
-        menu.popup(anchor.mapToGlobal(QPoint(12, anchor.height() if card else 80)))
+    def ask_reason(self) -> Reasons:
+        """Offer the reasons beside the finding."""
+        popup = Reasons(self.session.settings.reasons, self)
+        popup.chosen.connect(self.desk.reject)
+        popup.changed.connect(self._new_reasons)
+        popup.adjustSize()
+        anchor: QWidget = self.list.card or self.list
+        at = anchor.mapToGlobal(QPoint(12, 44))
+        screen = self.screen().availableGeometry()
+        popup.move(
+            min(at.x(), screen.right() - popup.width()),
+            max(screen.top(), min(at.y(), screen.bottom() - popup.height())),
+        )
+        popup.show()
+        return popup
+
+    def edit_reasons(self) -> None:
+        """Edit the list of reasons."""
+        self.ask_reason().open_editor()
+
+    def _new_reasons(self, reasons: tuple[str, ...]) -> None:
+        self.session.change_settings(replace(self.session.settings, reasons=reasons))
 
 
 def _heading(text: str) -> QLabel:

@@ -78,7 +78,7 @@ class MainWindow(QMainWindow):
         self.middle = QStackedWidget(self)
         self.middle.addWidget(self.welcome)
         self.middle.addWidget(self.panes)
-        self.findings_panel = FindingsPanel(self.desk, self)
+        self.findings_panel: FindingsPanel = FindingsPanel(self.desk, self)
         self.status_bar = StatusBar(self.session, self)
         self.notice = Notice(self.middle)
         centre = QWidget(self)
