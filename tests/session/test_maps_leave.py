@@ -1,0 +1,170 @@
+"""Heatmaps leave as parametric maps in the cells that the model has, or as captures where the image lies nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from pydicom import Dataset
+
+from overread.dicom.export import Written, export
+from overread.domain.errors import UserError
+from overread.domain.finding import Finding, Kind
+from overread.domain.geometry import Plane, acquired_plane, plane_axes
+from overread.domain.heatmap import Heatmap
+from overread.domain.study import Stack
+from overread.session.products import products
+from support.findings import READER, finding, opened
+from support.leaving import faults, spoil
+from support.series import write_series
+
+VALUES = np.random.default_rng(5).normal(0, 2, (5, 4)).astype(np.float32)
+
+
+def classified(stack: Stack, plane: Plane, index: int, number: int = 1) -> Finding:
+    rows, columns = plane_axes(stack.grid, plane).size(stack.grid.shape)
+    extent = (-2.5, 1.0, rows + 3.5, columns - 2.0)  # canvases of models reach beyond images
+    heat = Heatmap.of(VALUES, extent, plane, index, "Pneumonia", "Grad-CAM", "stage4.conv2")
+    about = {"kind": Kind.CLASSIFICATION, "score": 0.8, "threshold": 0.5, "measures": None, "label": "Pneumonia"}
+    return finding(stack, np.zeros(stack.grid.shape, bool), number, heatmap=heat, **about)
+
+
+def leave(stack: Stack, out: Path, *findings: Finding) -> list[Written]:
+    return list(export(stack, findings, out, READER, products(["pm"])))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Stack:
+    """A small oblique series."""
+    voxels = np.zeros((7, 30, 40), np.int16)
+    orientation = (0.96, 0.28, 0.0, -0.168, 0.576, -0.8)
+    write_series(tmp_path / "in", voxels, orientation=orientation, spacing=(0.9, 0.6), step=3.3)
+    return opened(tmp_path / "in", tmp_path)
+
+
+REAL = ["glioma-fg6692/05_FLAIR_AX", "chest-ct-cptac", "ct-gantry-tilt", "multiframe/enhanced-mr-philips-fieldmap"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_maps_lie_where_the_network_looked(data: Path, tmp_path: Path, tool: Callable[[str], str], name: str) -> None:
+    stack = opened(data / "dicom" / name, tmp_path / "scratch")
+    plane, k = acquired_plane(stack.grid), stack.grid.shape[0] // 3
+    meant = classified(stack, plane, k)
+    (written,) = leave(stack, tmp_path / "out", meant)
+    assert not faults(written.path, tool)
+    _lies(written.path, stack, meant)
+    stored = np.frombuffer(pydicom.dcmread(written.path).FloatPixelData, "<f4")
+    assert np.array_equal(stored.reshape(VALUES.shape), VALUES)
+    (derived,) = pydicom.dcmread(written.path).PerFrameFunctionalGroupsSequence[0].DerivationImageSequence
+    (source,) = derived.SourceImageSequence
+    frame = stack.frames[k]
+    assert source.ReferencedSOPInstanceUID == frame.sop_instance_uid
+    assert int(source.get("ReferencedFrameNumber", frame.index + 1)) == frame.index + 1
+    for said in ("Grad-CAM", "stage4.conv2", "Pneumonia", "5 x 4 cells", meant.id, "glioma-flair"):
+        assert said in derived.DerivationDescription
+
+
+def _lies(path: Path, stack: Stack, meant: Finding) -> None:
+    """Each cell, as highdicom places it, covers the pixels that the heatmap says it covers."""
+    heat = meant.heatmap
+    assert heat is not None
+    placed = hd.imread(path).get_volume_geometry()
+    assert placed is not None
+    axes = plane_axes(stack.grid, heat.plane)
+    row0, column0, row1, column1 = heat.extent
+    for row in range(VALUES.shape[0]):
+        for column in range(VALUES.shape[1]):
+            there = stack.grid.to_index(placed.map_indices_to_reference(np.array([[0, row, column]]))[0])
+            middle = np.array(axes.to_picture(there, stack.grid.shape)) + 0.5
+            expected = (
+                row0 + (row + 0.5) * (row1 - row0) / VALUES.shape[0],
+                column0 + (column + 0.5) * (column1 - column0) / VALUES.shape[1],
+            )
+            assert np.abs(middle - expected).max() < 1e-3
+            assert abs(float(there[axes.through]) - heat.index) < 1e-3
+
+
+@pytest.mark.parametrize("plane", list(Plane))
+def test_maps_across_the_slices_lie_where_they_are(
+    made: Stack, tmp_path: Path, tool: Callable[[str], str], plane: Plane
+) -> None:
+    meant = classified(made, plane, 3)
+    (written,) = leave(made, tmp_path / "out", meant)
+    assert not faults(written.path, tool)
+    _lies(written.path, made, meant)
+    (derived,) = pydicom.dcmread(written.path).PerFrameFunctionalGroupsSequence[0].DerivationImageSequence
+    count = 1 if plane_axes(made.grid, plane).through == 0 else len(made.frames)
+    assert len(derived.SourceImageSequence) == count
+
+
+def test_sheared_slices_take_no_map_across_them(data: Path, tmp_path: Path) -> None:
+    stack = opened(data / "dicom" / "ct-gantry-tilt", tmp_path / "scratch")
+    refusals = []
+    for plane in set(Plane) - {acquired_plane(stack.grid)}:
+        try:
+            leave(stack, tmp_path / "out", classified(stack, plane, 2))
+        except UserError as error:
+            refusals.append(str(error))
+    assert any("sheared" in text for text in refusals)
+
+
+def test_several_maps_are_one_series(made: Stack, tmp_path: Path) -> None:
+    findings = [classified(made, acquired_plane(made.grid), k, k) for k in (1, 2, 5)]
+    maps = [pydicom.dcmread(item.path) for item in leave(made, tmp_path / "out", *findings)]
+    assert len({item.SeriesInstanceUID for item in maps}) == 1
+    assert [item.InstanceNumber for item in maps] == [1, 2, 3]
+
+
+def test_images_without_a_place_leave_as_captures(data: Path, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    stack = opened(data / "dicom" / "chest-xray", tmp_path / "scratch")
+    (written,) = leave(stack, tmp_path / "out", classified(stack, acquired_plane(stack.grid), 0))
+    assert not faults(written.path, tool)
+    capture = pydicom.dcmread(written.path)
+    assert capture.SOPClassUID.name == "Secondary Capture Image Storage"
+    assert "Grad-CAM" in capture.DerivationDescription
+    assert "PixelSpacing" not in capture
+    bar = capture.pixel_array[: stack.grid.shape[1], stack.grid.shape[2] :].astype(int)
+    assert np.ptp(bar, axis=2).max() > 100, "no colours beside the image"
+
+
+def test_what_has_no_heatmap_is_told(made: Stack, tmp_path: Path) -> None:
+    voxels = np.ones(made.grid.shape, bool)
+    with pytest.raises(UserError, match="no heatmap"):
+        leave(made, tmp_path / "out", finding(made, voxels))
+
+
+def flipped(image: Dataset) -> None:
+    image.FloatPixelData = (np.frombuffer(image.FloatPixelData, "<f4") + np.float32(1e-3)).tobytes()
+
+
+def moved(image: Dataset) -> None:
+    image.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient[1] += 0.1
+
+
+def finer(image: Dataset) -> None:
+    image.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [1, 1]
+
+
+def silent(image: Dataset) -> None:
+    image.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].DerivationDescription = "a map"
+
+
+def orphaned(image: Dataset) -> None:
+    image.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence = []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [(flipped, "values"), (moved, "another"), (finer, "another place"), (silent, "does not say"), (orphaned, "refers")],
+)
+def test_a_map_that_went_wrong_does_not_leave(
+    made: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Dataset], object], reason: str
+) -> None:
+    spoil(monkeypatch, wrong)
+    with pytest.raises(UserError, match=reason):
+        leave(made, tmp_path / "out", classified(made, acquired_plane(made.grid), 2))
+    assert not (tmp_path / "out").exists()
