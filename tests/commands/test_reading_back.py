@@ -21,6 +21,7 @@ from overread.domain.study import Stack
 from overread.session import settings
 from overread.session.books import Books
 from overread.session.review import accept, draw_new, reject
+from support.models import bright_model
 from support.series import changed, head_like, write_series
 
 ADA = Reader("Ada Lovelace")
@@ -171,3 +172,52 @@ def test_all_series_leave_or_none(overread: Callable[..., Any], read_before: Pat
     assert not (tmp_path / "out").exists()
     verbs = [entry["verb"] for entry in overread("audit", read_before, "--json").json["studies"][0]["entries"]]
     assert set(verbs) == {"edit"}
+
+
+def test_what_was_accepted_without_a_window_is_in_the_journal(
+    overread: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bright_model(paths.data() / "models")
+    monkeypatch.setattr(paths, "model_folders", lambda: (paths.data() / "models",))
+    study = tmp_path / "mr"
+    write_series(study, head_like((12, 96, 96)), step=5.0)
+    words = ("infer", study, "--model", "bright", "--reader", ADA.name, "--json")
+    assert overread(*words, "--out", tmp_path / "proposed").status == 0
+    assert overread("audit", study).out == "Nobody has read this study here yet.\n"
+
+    first = overread(*words, "--out", tmp_path / "a", "--accept").json
+    (found,) = first["findings"]
+    assert (found["status"], [file["kind"] for file in first["files"]]) == ("accepted", ["SEG", "SR"])
+    (trail,) = overread("audit", study, "--json").json["studies"]
+    verbs = [(entry["verb"], entry["label"].split()[0], entry["reader"], entry["model"]) for entry in trail["entries"]]
+    bright = "bright 1.0.0"
+    assert verbs[:2] == [("edit", "Bright", ADA.name, bright), ("edit", "Accept", ADA.name, bright)]
+    assert verbs[2][0] == "export"
+    assert [Path(f["path"]).name for f in first["files"]] == trail["entries"][2]["label"].split(", ")
+
+    again = overread("export", study, "--out", tmp_path / "b", "--only", "seg", "--json").json
+    assert [file["kind"] for file in again["files"]] == ["SEG"]
+
+    (stack,) = stacks_of(study)
+    books = Books(paths.data() / "journals")
+    book = books.opened(stack.identity)
+    book.edit(*reject(book.findings, [found["id"]], ADA, "artefact"), ADA.name, "")
+    books.close()
+    third = overread(*words, "--out", tmp_path / "c", "--accept").json
+    assert [finding["status"] for finding in third["findings"]] == ["rejected"], "a person has judged it"
+    assert third["files"] == []
+
+
+def test_a_study_that_is_open_in_a_window_is_not_accepted_behind_its_back(
+    overread: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bright_model(paths.data() / "models")
+    monkeypatch.setattr(paths, "model_folders", lambda: (paths.data() / "models",))
+    write_series(tmp_path / "mr", head_like((12, 96, 96)), step=5.0)
+    (stack,) = stacks_of(tmp_path / "mr")
+    books = Books(paths.data() / "journals")
+    books.opened(stack.identity)
+    said = overread("infer", tmp_path / "mr", "--model", "bright", "--out", tmp_path / "a", "--accept")
+    books.close()
+    assert (said.status, (tmp_path / "a").exists()) == (3, False)
+    assert "open in another window" in said.complaint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import highdicom as hd
@@ -14,13 +14,21 @@ from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
 from overread.domain.finding import Reader, Status
 from overread.domain.study import Catalogue, Stack
-from overread.session.reading import accept_all, choose, deliver, read
+from overread.session.books import Books
+from overread.session.reading import accepted, choose, deliver, read
 from overread.session.review import redraw
 from support.models import bright_model
 from support.series import head_like, write_series
 from support.sitting import Sitting, box_mask, detectors
 
 DOE = Reader("Doe^Jane")
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    opened = Books(tmp_path / "journals")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -72,7 +80,9 @@ def test_it_finds_what_the_window_finds(
     assert 0 < outcome.load_ms < outcome.total_ms
 
 
-def test_what_was_accepted_leaves_and_nothing_else(catalogue: Catalogue, models: Path, tmp_path: Path) -> None:
+def test_what_was_accepted_leaves_and_nothing_else(
+    books: Books, catalogue: Catalogue, models: Path, tmp_path: Path
+) -> None:
     (detector,) = detectors(models)
     outcome = read(choose(catalogue, detector, "1.2.3.1"), detector)
     out = tmp_path / "out"
@@ -80,35 +90,38 @@ def test_what_was_accepted_leaves_and_nothing_else(catalogue: Catalogue, models:
     assert deliver(outcome.stack, (), out, DOE) == ()
     assert not out.exists(), "proposals never leave"
 
-    accepted = accept_all(outcome.findings, DOE)
-    assert [(f.status, f.reader) for f in accepted] == [(Status.ACCEPTED, DOE)]
-    assert accept_all(accepted, Reader("Roe")) == accepted, "what is decided is not decided again"
-    assert accept_all((), DOE) == ()
-    written = {item.kind: item.path for item in deliver(outcome.stack, accepted, out, DOE)}
+    agreed = accepted(books, outcome.stack, detector, outcome.findings, DOE)
+    assert [(f.status, f.reader) for f in agreed] == [(Status.ACCEPTED, DOE)]
+    again = accepted(books, outcome.stack, detector, outcome.findings, Reader("Roe"))
+    assert again == agreed, "what is decided is not decided again"
+    assert accepted(books, outcome.stack, detector, (), DOE) == ()
+    written = {item.kind: item.path for item in deliver(outcome.stack, agreed, out, DOE)}
     assert sorted(file.name for file in out.iterdir()) == sorted(path.name for path in written.values())
     segmentation = hd.seg.segread(written["SEG"])
     voxels = segmentation.get_pixels_by_source_instance(
         [frame.sop_instance_uid for frame in outcome.stack.frames], assert_missing_frames_are_empty=True
     )[..., 0]
-    assert np.array_equal(voxels.astype(bool), accepted[0].mask.voxels)
+    assert np.array_equal(voxels.astype(bool), agreed[0].mask.voxels)
     assert pydicom.dcmread(written["SR"]).PatientID == "ID1"
 
 
-def test_of_everything_erased_nothing_is_delivered(catalogue: Catalogue, models: Path, tmp_path: Path) -> None:
+def test_of_everything_erased_nothing_is_delivered(
+    books: Books, catalogue: Catalogue, models: Path, tmp_path: Path
+) -> None:
     (detector,) = detectors(models)
     outcome = read(choose(catalogue, detector, "1.2.3.1"), detector)
     blank = box_mask(outcome.stack.grid.shape, (0, 0, 0), (0, 0, 0))
     (finding,) = outcome.findings
     gone = redraw(outcome.findings, finding.id, blank, outcome.stack, DOE, "Erase")[1]
-    assert deliver(outcome.stack, accept_all(gone, DOE), tmp_path / "out", DOE) == ()
+    assert deliver(outcome.stack, accepted(books, outcome.stack, detector, gone, DOE), tmp_path / "out", DOE) == ()
 
 
-def test_a_model_that_sees_nothing(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_model_that_sees_nothing(books: Books, catalogue: Catalogue, tmp_path: Path) -> None:
     bright_model(tmp_path / "models", level=1000.0)
     (detector,) = detectors(tmp_path / "models")
     outcome = read(choose(catalogue, detector, "1.2.3.1"), detector)
     assert outcome.findings == ()
-    assert deliver(outcome.stack, accept_all(outcome.findings, DOE), tmp_path / "out", DOE) == ()
+    assert accepted(books, outcome.stack, detector, outcome.findings, DOE) == ()
 
 
 def test_a_file_that_cannot_be_read_is_said_plainly(catalogue: Catalogue, models: Path, tmp_path: Path) -> None:

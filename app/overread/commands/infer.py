@@ -6,12 +6,13 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from overread import paths
 from overread.commands.answers import emit, files_answer, finding_answer, say, write_json
 from overread.commands.engine import detectors, reader
 from overread.dicom.scan import scanned
@@ -21,8 +22,9 @@ from overread.domain.ports import Detector
 from overread.domain.study import Stack
 from overread.imaging.registration import Registration
 from overread.infer.detector import OnnxDetector
+from overread.session.books import Books
 from overread.session.plugins import blame
-from overread.session.reading import Outcome, accept_all, choose, deliver, read
+from overread.session.reading import Outcome, accepted, choose, deliver, read
 from overread.session.scratch import Scratch
 
 
@@ -50,16 +52,26 @@ def run(arguments: argparse.Namespace) -> int:
         with _guarded(detector):
             stack = choose(catalogue, detector, arguments.series)
             outcome = read(stack, detector, catalogue.stacks)
-        findings = accept_all(outcome.findings, accepting) if accepting else outcome.findings
-        answer = _answer(detector, outcome, findings)
-        written = deliver(stack, findings, arguments.out, accepting) if accepting else ()
-    answer["files"] = files_answer(written)
-    try:
-        write_json(arguments.out / "findings.json", answer)
-    except OSError as error:
-        for item in written:
-            item.path.unlink(missing_ok=True)
-        raise UserError(f"{arguments.out} cannot be written: {error.strerror}.", "Choose another folder.") from error
+        with closing(Books(paths.data() / "journals")) as books:
+            findings = outcome.findings
+            if accepting:
+                findings = accepted(books, stack, detector, findings, accepting)
+            answer = _answer(detector, outcome, findings)
+            written = deliver(stack, findings, arguments.out, accepting) if accepting else ()
+            answer["files"] = files_answer(written)
+            try:
+                write_json(arguments.out / "findings.json", answer)
+                if accepting and written:
+                    names = ", ".join(item.path.name for item in written)
+                    books.of(stack.identity).journal.write("export", names, accepting.name)
+            except BaseException as error:
+                for item in written:
+                    item.path.unlink(missing_ok=True)
+                if isinstance(error, OSError):
+                    raise UserError(
+                        f"{arguments.out} cannot be written: {error.strerror}.", "Choose another folder."
+                    ) from error
+                raise
     if arguments.json:
         emit(answer)
     else:

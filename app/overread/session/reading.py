@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,15 +11,16 @@ from overread.dicom.codecs import Undecodable
 from overread.dicom.export import Written, export
 from overread.dicom.load import loaded
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Findings, Reader, Status
+from overread.domain.finding import Finding, Findings, Reader, Status, find, merged
 from overread.domain.ports import Cancel, Detector
 from overread.domain.study import Catalogue, Stack
 from overread.infer.channels import NO_CHANNELS, Channels
 from overread.infer.detector import OnnxDetector
 from overread.infer.gate import partners
 from overread.infer.results import Timing
+from overread.session.books import Book, Books
 from overread.session.companions import Companions
-from overread.session.review import accept, proposed, source_of
+from overread.session.review import Step, accept, proposed, source_of
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,28 @@ def read(stack: Stack, detector: Detector, study: Iterable[Stack] = ()) -> Outco
     return Outcome(stack, findings, (there - start) * 1000, (end - start) * 1000, timings, channels=channels)
 
 
-def accept_all(findings: Findings, reader: Reader) -> Findings:
-    """Accept every proposal, in the name of a reader."""
-    ids = [finding.id for finding in findings if finding.status is Status.PROPOSED]
-    return accept(findings, ids, reader)[1] if ids else findings
+def accepted(books: Books, stack: Stack, detector: Detector, findings: Findings, reader: Reader) -> Findings:
+    """Put a detector's proposals into the study's journal and accept, in a reader's name, those nobody has judged.
+
+    Returns them as they then stand there: what a person rejected or changed before stays so. UserError where the
+    journal cannot be written, or another window has the study.
+    """
+    book = books.opened(stack.identity)
+    what = stack.identity.series_description or "the series"
+    for label, after in _steps(book, stack, detector, findings, reader, what):
+        if after != book.findings:
+            book.edit(label, after, reader.name, f"{detector.id} {detector.version}")
+    return tuple(held for finding in findings if (held := find(book.findings, finding.id)) is not None)
+
+
+def _steps(
+    book: Book, stack: Stack, detector: Detector, findings: Findings, reader: Reader, what: str
+) -> Iterator[Step]:
+    yield f"{detector.title} read {what}", merged(book.findings, findings, detector.id, stack.uid)
+    ids = {finding.id for finding in findings}
+    waiting = [f.id for f in book.findings if f.id in ids and f.status is Status.PROPOSED]
+    if waiting:
+        yield accept(book.findings, waiting, reader)
 
 
 def deliver(stack: Stack, findings: Sequence[Finding], folder: Path, reader: Reader) -> tuple[Written, ...]:
