@@ -55,6 +55,11 @@ PACKAGES = QT_NEEDS | {
 }
 # command → the package that brings it, for the tests alone
 TEST_TOOLS = {"Xvfb": "xvfb", "xdotool": "xdotool", "dcmdump": "dcmtk", "dciodvfy": "dicom3tools", "openssl": "openssl"}
+# file → the package that brings it, for the tests alone: a server in a folder that PATH may lack, and its plug-in
+TEST_FILES = {
+    "/usr/sbin/Orthanc": "orthanc",
+    "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb",
+}
 FONT_PACKAGE = "fonts-dejavu-core"
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 
@@ -135,6 +140,7 @@ def missing_test_tools(host: Host) -> Missing:
     if host.system != "Linux":
         return Missing()
     gone = [package for tool, package in TEST_TOOLS.items() if not _has(host, tool)]
+    gone += [package for file, package in TEST_FILES.items() if host.run("test", "-e", file).code]
     return Missing(tuple(gone))
 
 

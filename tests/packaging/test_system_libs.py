@@ -126,6 +126,11 @@ def test_the_tools_of_the_tests_have_their_packages(machine):
     assert system_libs.missing_test_tools(machine.host()) == Missing(("xvfb", "dicom3tools"))
 
 
+def test_a_server_and_its_plug_in_are_looked_for_as_files(machine):
+    machine.answers["test -e"] = Answer(1)
+    assert system_libs.missing_test_tools(machine.host()) == Missing(("orthanc", "orthanc-dicomweb"))
+
+
 def test_without_rights_nothing_is_installed_and_one_command_is_named(machine):
     missing = Missing(("libegl1", "libgl1"))
     assert system_libs.supply(machine.host(), lambda: missing) == missing

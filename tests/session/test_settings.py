@@ -108,6 +108,8 @@ def told_as_is(settings: Settings, name: str, value: Any) -> bool:
         with suppress(ValueError, TypeError):
             return isinstance(value, dict) and held == Remote.of(value)
         return False
+    if name == "nodes":  # what a node may be, its own tests say; no table of random words is one
+        return value == {}
     return type(value) in (int, float, str, list, dict) and held == (tuple(value) if isinstance(value, list) else value)
 
 

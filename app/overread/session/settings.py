@@ -15,6 +15,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from overread.domain.errors import UserError
 from overread.infer.backends.remote import Remote
+from overread.network.nodes import Node, nodes_of
 
 SCHEMA_VERSION = 1
 _RECENT = 8
@@ -63,6 +64,8 @@ class Settings:
     export_profile: str = ""
     # The inference server of the house, and when it is asked: the table [remote].
     remote: Remote = field(default_factory=Remote)
+    # Receivers, one table [nodes.NAME] each; written by hand, never by the program.
+    nodes: tuple[Node, ...] = ()
 
     def opened(self, path: str) -> Settings:
         """The settings after a study was opened."""
@@ -118,6 +121,12 @@ def _remote(value: Any) -> Remote:
     return Remote.of(value)
 
 
+def _nodes(value: Any) -> tuple[Node, ...]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return nodes_of(value)
+
+
 # What a value in the file has to be; TypeError or ValueError where it is not.
 _MEANT: dict[str, Callable[[Any], Any]] = {
     "reader": _text,
@@ -131,6 +140,7 @@ _MEANT: dict[str, Callable[[Any], Any]] = {
     "profiles": _profiles,
     "export_profile": _text,
     "remote": _remote,
+    "nodes": _nodes,
 }
 
 
@@ -201,6 +211,7 @@ def save(path: Path, settings: Settings) -> None:
     except (OSError, TOMLKitError, UnicodeDecodeError):
         document = tomlkit.document()
     there, _ = _understood(document.unwrap())
+    settings = replace(settings, nodes=there.nodes)
     document.setdefault("schema_version", SCHEMA_VERSION)
     _put(document, there, settings)
     try:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from overread.domain.errors import UserError
+from overread import tokens
 
 # "local" asks no server; "remote" nothing but the server; "hybrid" the server first, this machine where it is slow.
 POLICIES = ("local", "remote", "hybrid")
@@ -95,15 +93,4 @@ class Remote:
 
     def headers(self) -> dict[str, str]:
         """What shows the server who asks. UserError where the token cannot be had."""
-        if not (self.token_file or self.token_env):
-            return {}
-        token, place = os.environ.get(self.token_env, "").strip(), f"the environment variable {self.token_env}"
-        if self.token_file:
-            place = self.token_file
-            try:
-                token = Path(self.token_file).expanduser().read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"The token for {self.host} cannot be read in {place}.", "Mend the file.") from error
-        if not token.isascii() or not token.isprintable() or not token:
-            raise UserError(f"There is no token for {self.host} in {place}.", "Ask whoever runs the server for one.")
-        return {self.token_header: f"Bearer {token}" if self.token_header == "authorization" else token}
+        return tokens.headers(self.host, self.token_file, self.token_env, self.token_header)
