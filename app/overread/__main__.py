@@ -21,6 +21,8 @@ COMMANDS = {
     "models": "the models: list, show, check",
     "bench": "the benchmarks",
     "export": "what the reader accepted in a study, as DICOM and more",
+    "outbox": "what waits for receivers: list, send, retry, remove",
+    "nodes": "the receivers: list them, ask whether they answer",
     "audit": "who did what to a study, when, with which model",
     "doctor": "drivers, providers, self-tests: what serves, and why not more",
     "demo": "open the synthetic demo study",

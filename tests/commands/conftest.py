@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from overread import paths
 from overread.__main__ import main
+from overread.dicom.scan import scanned
+from overread.domain.finding import Mask, Reader
+from overread.session.books import Books
+from overread.session.review import draw_new
 from support.models import bright_model
 from support.series import head_like, write_series
+
+READER = Reader("Ada Lovelace")
 
 
 @dataclass(frozen=True)
@@ -73,3 +80,17 @@ def flair(tmp_path: Path) -> Path:
     folder = tmp_path / "study"
     write_series(folder, head_like(), spacing=(1.8, 1.8), step=6.0)
     return folder
+
+
+@pytest.fixture
+def drawn(flair: Path) -> Path:
+    """A study with one finding drawn in it."""
+    (stack,) = scanned((flair,), flair).stacks
+    voxels = np.zeros(stack.grid.shape, bool)
+    voxels[:, 20:30, 25:40] = True
+    books = Books(paths.data() / "journals")
+    book = books.of(stack.identity)
+    label, findings, _ = draw_new((), Mask.of(voxels), stack, READER)
+    book.edit(label, findings, READER.name, "")
+    books.close()
+    return flair

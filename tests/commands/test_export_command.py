@@ -13,26 +13,10 @@ import pytest
 
 from overread import paths
 from overread.dicom.scan import scanned
-from overread.domain.finding import Mask, Reader
-from overread.session.books import Books
+from overread.domain.finding import Reader
 from overread.session.packet import three_arms
-from overread.session.review import draw_new
 
 ADA = Reader("Ada Lovelace")
-
-
-@pytest.fixture
-def drawn(flair: Path) -> Path:
-    """A study with one finding drawn in it."""
-    (stack,) = scanned((flair,), flair).stacks
-    voxels = np.zeros(stack.grid.shape, bool)
-    voxels[:, 20:30, 25:40] = True
-    books = Books(paths.data() / "journals")
-    book = books.of(stack.identity)
-    label, findings, _ = draw_new((), Mask.of(voxels), stack, ADA)
-    book.edit(label, findings, ADA.name, "")
-    books.close()
-    return flair
 
 
 def test_only_the_kinds_that_were_asked_for_leave(overread: Callable[..., Any], drawn: Path, tmp_path: Path) -> None:

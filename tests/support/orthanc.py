@@ -73,6 +73,7 @@ class Orthanc:
             "DicomAet": "ORTHANC",
             "DicomCheckCalledAet": True,
             "OverwriteInstances": False,
+            "UnknownSopClassAccepted": True,  # label maps are younger than many a PACS
             "DicomModalities": {"overread": ["OVERREAD", "127.0.0.1", self.reports]},
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
             "HttpDescribeErrors": True,

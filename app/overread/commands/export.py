@@ -12,12 +12,15 @@ from overread.commands.answers import emit, files_answer, say
 from overread.commands.demo import demo_folder
 from overread.commands.engine import liked, reader
 from overread.commands.journals import catalogue_of, journal_of, studies
+from overread.commands.outbox import packet_answer, packet_line, queue
 from overread.dicom.export import Written, shipment
 from overread.dicom.product import Product, planned
 from overread.domain.errors import UserError
+from overread.network.nodes import node_named
 from overread.session.books import Books
 from overread.session.packet import make_packet
 from overread.session.profiles import chosen
+from overread.session.sending import outbox
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="instead of a study: synthetic images with findings of every kind, to try a receiver with",
     )
+    parser.add_argument("--send", default="", metavar="NODE", help="put the objects into the outbox for this receiver")
     parser.add_argument("--reader", default="", metavar="NAME", help="who exports")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -47,17 +51,39 @@ def run(arguments: argparse.Namespace) -> int:
         wanted = chosen(liked().profiles, arguments.profile, only)
     except UserError as error:
         raise argparse.ArgumentError(None, str(error)) from error
+    node = node_named(liked().nodes, arguments.send) if arguments.send else None  # before anything is written
     if arguments.test_packet is not None:
         written: Sequence[Written] = make_packet(demo_folder(), arguments.test_packet, wanted)
     elif arguments.out is None:
         raise argparse.ArgumentError(None, "Where to? Name a folder with --out DIR.")
     else:
         written = _study(arguments, wanted)
+    answer: dict[str, object] = {"files": files_answer(written)}
+    lines = [f"{item.kind}: {item.path}" for item in written]
+    if node is not None:
+        box, files = outbox(), [item.path for item in written if item.sop_instance_uid]
+        if arguments.test_packet is not None:  # what the objects lie on goes with them
+            files += sorted((arguments.test_packet / "images").iterdir())
+        packet = queue(box, node, files)
+        _note("send", f"{packet.kinds} to {node.name}", written, reader(arguments.reader).name)
+        answer["packet"] = packet_answer(packet)
+        lines.append(packet_line(packet, box.now()))
     if arguments.json:
-        emit({"files": files_answer(written)})
+        emit(answer)
     else:
-        say(*(f"{item.kind}: {item.path}" for item in written))
+        say(*lines)
     return 0
+
+
+def _note(verb: str, label: str, written: Sequence[Written], who: str) -> None:
+    """Put what was done with files into the journals of their studies, where there are any."""
+    books = Books(paths.data() / "journals")
+    try:
+        for path, identity in {journal_of(item.identity): item.identity for item in written}.items():
+            if path.exists():
+                books.of(identity).journal.write(verb, label, who)
+    finally:
+        books.close()
 
 
 def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Written]:

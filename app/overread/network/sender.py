@@ -46,7 +46,7 @@ class Sender:
         with self._outbox.sender() as mine:
             packet = self._outbox.due() if mine else None
             if packet is None:
-                self._listen()
+                self.listen()
                 return False
             try:
                 node = node_named(self._nodes(), packet.node)
@@ -127,7 +127,7 @@ class Sender:
         box, attempts, transaction = self._outbox, packet.attempts + 1, str(generate_uid(None))
         asked = " ".join([*packet.transaction.split()[1 - _REMEMBERED :], transaction])
         next_at = box.now() + delay_s(attempts + _SLOWER)
-        told = self._listen()
+        told = self.listen()
         box.settle(packet, State.SENT, reason=told, next_at=next_at, attempts=attempts, transaction=asked)
 
         def wait() -> None:
@@ -144,7 +144,7 @@ class Sender:
                 reason = str(error)
                 box.settle(packet, State.SENT, reason=reason, next_at=next_at, attempts=attempts, transaction=asked)
 
-    def _listen(self) -> str:
+    def listen(self) -> str:
         """Hear at the ports where reports may come, and at no others; what keeps us from it, "" where nothing does."""
         names = {packet.node for packet in self._outbox.packets() if packet.open and packet.state is State.SENT}
         wanted = {(n.commit_port, n.calling) for n in self._nodes() if n.name in names and n.commit_port}

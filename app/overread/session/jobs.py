@@ -62,7 +62,7 @@ class Jobs:
         executor: Executor,
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._dispatch, self._executor, self._failed = dispatch, executor, failed
+        self._dispatch, self._executor, self.failed = dispatch, executor, failed
         self._running: list[Job] = []
         self._closed = False
 
@@ -95,7 +95,7 @@ class Jobs:
                 try:
                     action()
                 except Exception as error:  # noqa: BLE001  a fault of one arrival does not keep the next from coming
-                    self._failed(error)
+                    self.failed(error)
 
             if not self._closed:
                 self._dispatch(arrive)
@@ -119,7 +119,7 @@ class Jobs:
             except Cancelled:
                 job.cancel.cancel()
             except BaseException as raised:  # noqa: BLE001  every fault of a worker is shown on the main thread
-                end = partial(on_failed or self._failed, raised)
+                end = partial(on_failed or self.failed, raised)
             home(partial(finish, end))
 
         self._running = [other for other in self._running if not other.cancel.cancelled]

@@ -37,7 +37,7 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the journal. `verb` is edit, undo, redo, export or open."""
+    """One line of the journal. `verb` is edit, undo, redo, export, send or open."""
 
     number: int
     at: str
