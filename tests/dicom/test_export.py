@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from overread.dicom import check_seg, check_sr
 from overread.dicom import export as exporting
+from overread.dicom.check_seg import SEG
 from overread.dicom.export import export
 from overread.dicom.product import Parcel
 from overread.dicom.source import person_name, source_headers
@@ -272,7 +273,7 @@ def test_pictures_without_a_place_carry_no_segmentation(made: Stack, tmp_path: P
         changed(Path(path), ImagePositionPatient=None)
     stack = opened(tmp_path / "in", tmp_path)
     with pytest.raises(UserError, match="no place in the patient"):
-        export(stack, [finding(stack, np.ones(stack.grid.shape, bool), measures=None)], tmp_path / "out", READER)
+        export(stack, [finding(stack, np.ones(stack.grid.shape, bool), measures=None)], tmp_path / "out", READER, [SEG])
 
 
 # Odd sources

@@ -21,8 +21,10 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Code, Finding, Kind, Mask, Status, Term
 from overread.domain.geometry import Plane
 from overread.domain.heatmap import Heatmap
-from overread.domain.measurement import Measurement, Shape
+from overread.domain.measurement import Shape
 from overread.domain.study import Stack
+from overread.imaging.measuring import measured
+from overread.session.products import products
 from support.findings import READER, blob, finding, opened
 from support.gates import pass_gate
 from support.series import changed, write_series
@@ -110,7 +112,7 @@ def test_all_kinds_leave_together(ct: Stack, tmp_path: Path) -> None:
     findings = kinds(ct)
     seg, report = export(ct, findings, tmp_path / "out", READER)
     segments = pydicom.dcmread(seg.path).SegmentSequence
-    assert [segment.SegmentLabel for segment in segments] == ["Glioma 1", "Nodule 3", "Nodule 5 (box)"]
+    assert [segment.SegmentLabel for segment in segments] == ["Glioma 1", "Nodule 3"], "a box is no outline"
     content = hd.sr.srread(report.path).content
     regions = content.get_volumetric_roi_measurement_groups()
     assert [group.tracking_uid for group in regions] == [findings[n].id for n in (1, 2, 4)]
@@ -160,17 +162,17 @@ def test_one_image_of_a_kind_that_may_have_many_need_not_count_itself(cr: Stack,
     assert np.array_equal(pydicom.dcmread(seg.path).pixel_array.reshape(stack.grid.shape) > 0, made.mask.voxels)
 
 
-def test_where_outlines_cannot_leave_the_report_does_and_says_so(ct: Stack, tmp_path: Path) -> None:
+def test_where_no_segmentation_can_be_the_report_has_the_outlines(ct: Stack, tmp_path: Path) -> None:
     for path in ct.paths:
         changed(Path(path), ImagePositionPatient=None)
     stack = opened(tmp_path / "ct", tmp_path)
     drawn = finding(stack, np.ones(stack.grid.shape, bool), 1, measures=None)
     (report,) = export(stack, [drawn, classified(stack, 2, 0.9)], tmp_path / "out", READER)
-    assert report.remark == (
-        "Glioma 1 did not leave. This image has no place in the patient, so no segmentation can refer to it."
-    )
+    assert (report.kind, report.remark) == ("SR", "")
+    (region,) = hd.sr.srread(report.path).content.get_planar_roi_measurement_groups()
+    assert region.roi.value.tolist() == [[0, 0], [10, 0], [10, 8], [0, 8], [0, 0]]
     with pytest.raises(UserError, match="no place in the patient"):
-        export(stack, [drawn], tmp_path / "out", READER)
+        export(stack, [drawn], tmp_path / "out", READER, products(["seg"]))
 
 
 def test_what_was_rejected_or_erased_stays(ct: Stack, tmp_path: Path) -> None:
@@ -217,11 +219,12 @@ def test_what_a_reader_says_instead_leaves(cr: Stack, tmp_path: Path) -> None:
     turned = replace(classified(cr, 1, 0.2), present=True, status=Status.EDITED)
     named = classified(cr, 2, 0.8)
     named = replace(named, label=other.label, concept=other.concept, proposed=named.term, present=True)
-    length = Measurement(Shape.LENGTH, Plane.AXIAL, 0, ((0.0, 1.0, 1.0), (0.0, 4.0, 5.0)))
-    measured = finding(cr, np.zeros(cr.grid.shape, bool), 3, kind=Kind.MEASUREMENT, measurement=length, measures=None)
-    (report,) = export(cr, [turned, named, measured], tmp_path / "out", READER)
+    length = measured(Shape.LENGTH, ((0.0, 1.0, 1.0), (0.0, 4.0, 5.0)), Plane.AXIAL, cr)
+    by_hand = finding(cr, np.zeros(cr.grid.shape, bool), 3, kind=Kind.MEASUREMENT, measurement=length, measures=None)
+    (report,) = export(cr, [turned, named, by_hand], tmp_path / "out", READER)
     wholes = hd.sr.srread(report.path).content.get_image_measurement_groups()
-    assert [group.tracking_uid for group in wholes] == [turned.id, named.id]
-    assert [answers(group)["Presence of property"] for group in wholes] == ["Present", "Present"]
-    assert ["Probability" in numbers(group) for group in wholes] == [True, False]
-    assert [group.finding_type.meaning for group in wholes] == ["Neoplasm", "Atelectasis"]
+    assert [group.tracking_uid for group in wholes] == [turned.id, named.id, by_hand.id]
+    assert [answers(group).get("Presence of property") for group in wholes] == ["Present", "Present", None]
+    assert ["Probability" in numbers(group) for group in wholes] == [True, False, False]
+    assert [group.finding_type.meaning for group in wholes][:2] == ["Neoplasm", "Atelectasis"]
+    assert [answers(group).get("What the model called it") for group in wholes] == [None, "Neoplasm", None]

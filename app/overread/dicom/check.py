@@ -30,7 +30,8 @@ def gate(parcel: Parcel, product: Product, paths: Sequence[Path]) -> None:
     about = paths[0].name if paths else product.title
     try:
         require(bool(paths), "nothing was written")
-        known = {str(item.SOPInstanceUID) for files in parcel.before.values() for item in _objects(files)}
+        known = {item.sop_instance_uid for item in parcel.earlier}
+        known |= {str(item.SOPInstanceUID) for files in parcel.before.values() for item in _objects(files)}
         for path in paths:
             about = path.name
             require(path.parent == parcel.folder and path.is_file(), "it is not where it was to be")

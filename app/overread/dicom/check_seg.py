@@ -44,6 +44,8 @@ def without_outline(stack: Stack, finding: Finding) -> str:
     """Why a segmentation has no place for a finding, "" where it has."""
     if not finding.mask:
         return "It has no outline."
+    if finding.boxed:
+        return "It is a box, which is no outline."
     return (
         "" if carries_outlines(stack) else "This image has no place in the patient, so no segmentation can refer to it."
     )

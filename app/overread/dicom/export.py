@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from overread.dicom.check import gate
 from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
-from overread.dicom.product import Parcel, Product, planned
+from overread.dicom.product import Left, Parcel, Product, planned
 from overread.dicom.quiet import quiet
 from overread.dicom.source import source_headers
 from overread.domain.errors import UserError
@@ -31,21 +31,34 @@ _SERIES_NUMBERS, _ROOM = 90_000, 25
 class Written:
     """A file that was put in place, and whose it is. `sop_instance_uid` is "" of a file that is no DICOM object.
 
-    `remark` says in a sentence what could not go with it; "" where all went.
+    `left` is what later exports may have to refer to. `remark` says in a sentence what could not go with it; "" where
+    all went.
     """
 
     path: Path
     kind: str
     sop_instance_uid: str
     identity: Identity
+    left: Left | None = None
     remark: str = ""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How things leave: whether reports tell of what was `rejected`, and who signs them, if anybody does."""
+
+    rejected: bool = False
+    signed_by: Reader | None = None
+
+
+TERMS = Terms()
 
 
 class Shipment:
     """Files on their way into a folder. They wait in a folder of their own until all of them passed the gate."""
 
-    def __init__(self, partial: Path, products: Sequence[Product]) -> None:
-        self._partial, self._products = partial, products
+    def __init__(self, partial: Path, products: Sequence[Product], terms: Terms) -> None:
+        self._partial, self._products, self._terms = partial, products, terms
         self.written: list[Written] = []
 
     def add(
@@ -56,17 +69,22 @@ class Shipment:
         *,
         volume: Volume | None = None,
         window: Window | None = None,
+        earlier: Sequence[Left] = (),
     ) -> None:
         """Write what a reader accepted on one stack, as each of the products, and check it.
 
-        `volume` are the voxels where they are loaded already, `window` how the reader looked at them. UserError where
-        there is nothing to export, or a file fails the check.
+        `findings` are all of the stack. `volume` are the voxels where they are loaded already, `window` how the reader
+        looked at them, `earlier` what left before. UserError where there is nothing to export, a file fails the check,
+        or a report is to be signed while findings wait for a verdict.
         """
-        plan = planned(stack, findings, self._products)
+        plan = planned(stack, findings, self._products, rejected=self._terms.rejected)
         if not plan.carried:
             reasons = " ".join(dict.fromkeys(reason for _, reason in plan.staying))
             hint = "Choose another kind of export." if reasons else "Accept or edit a finding first."
             raise UserError(reasons or "There is nothing to export.", hint)
+        if self._terms.signed_by is not None and plan.undecided:
+            waiting = f"{plan.undecided} finding{'s wait' if plan.undecided > 1 else ' waits'} for a verdict"
+            raise UserError(f"Nothing is signed while {waiting}.", "Accept or reject them first.")
         uids = [frame.sop_instance_uid for frame in stack.frames]
         if not all((stack.identity.study_uid, stack.identity.series_uid, *uids)):
             raise UserError("These images carry no UIDs, so nothing can refer to them.")
@@ -83,16 +101,20 @@ class Shipment:
                     number=number + len(before),
                     tag=generate_uid()[-8:],
                     before=dict(before),
+                    rejected=plan.rejected if product.tells_rejected else (),
+                    undecided=plan.undecided,
+                    signed_by=self._terms.signed_by,
+                    earlier=tuple(i for i in earlier if (i.product, i.stack_uid) == (product.name, stack.uid)),
                 )
                 paths = tuple(product.write(own))
                 gate(own, product, paths)
                 before[product.name] = paths
-                self.written += [_written(path, product, stack.identity) for path in paths]
+                self.written += [_written(path, product, stack) for path in paths]
         self.written[-1] = replace(self.written[-1], remark=plan.remark)
 
 
 @contextmanager
-def shipment(folder: Path, products: Sequence[Product] = (SEG, SR)) -> Iterator[Shipment]:
+def shipment(folder: Path, products: Sequence[Product] = (SEG, SR), terms: Terms = TERMS) -> Iterator[Shipment]:
     """Files that appear in `folder` together when the block ends, and not at all where it fails.
 
     They are then in `written`. UserError where the folder cannot be written; nothing there is replaced.
@@ -102,7 +124,7 @@ def shipment(folder: Path, products: Sequence[Product] = (SEG, SR)) -> Iterator[
         fresh = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
-            shipping = Shipment(Path(partial), products)
+            shipping = Shipment(Path(partial), products, terms)
             yield shipping
             shipping.written = _put_in_place(shipping.written, folder)
     except OSError as error:
@@ -121,23 +143,35 @@ def export(
     folder: Path,
     reader: Reader,
     products: Sequence[Product] = (SEG, SR),
+    terms: Terms = TERMS,
     *,
     volume: Volume | None = None,
     window: Window | None = None,
+    earlier: Sequence[Left] = (),
 ) -> tuple[Written, ...]:
     """Write what a reader accepted on one stack, check it, and put it into `folder` in one go.
 
     Findings that a product has no room for are not in it; those that none carries stay behind, and a `remark` says
     so. UserError where there is nothing to export, the check fails or the disk does; nothing is left behind then.
     """
-    with shipment(folder, products) as shipping:
-        shipping.add(stack, findings, reader, volume=volume, window=window)
+    with shipment(folder, products, terms) as shipping:
+        shipping.add(stack, findings, reader, volume=volume, window=window, earlier=earlier)
     return tuple(shipping.written)
 
 
-def _written(path: Path, product: Product, whose: Identity) -> Written:
-    uid = str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) if path.suffix == ".dcm" else ""
-    return Written(path, product.name.upper(), uid, whose)
+def _written(path: Path, product: Product, stack: Stack) -> Written:
+    if path.suffix != ".dcm":
+        return Written(path, product.name.upper(), "", stack.identity)
+    made = pydicom.dcmread(path, stop_before_pixels=True)
+    left = Left(
+        product.name,
+        stack.uid,
+        str(made.SOPClassUID),
+        str(made.SOPInstanceUID),
+        str(made.SeriesInstanceUID),
+        str(made.StudyInstanceUID),
+    )
+    return Written(path, product.name.upper(), left.sop_instance_uid, stack.identity, left)
 
 
 def _put_in_place(written: Sequence[Written], folder: Path) -> list[Written]:

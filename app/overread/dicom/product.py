@@ -14,7 +14,7 @@ from overread.dicom.codecs import Undecodable
 from overread.dicom.load import loaded
 from overread.dicom.source import SourceHeaders
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Reader
+from overread.domain.finding import Finding, Reader, Status
 from overread.domain.study import Stack, Window
 from overread.domain.volume import Volume
 
@@ -29,6 +29,18 @@ def require(condition: bool, what: str) -> None:
         raise Wrong(what)
 
 
+@dataclass(frozen=True)
+class Left:
+    """A DICOM object that left earlier: of which product, on which stack, and its UIDs."""
+
+    product: str
+    stack_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    study_uid: str
+
+
 @dataclass(frozen=True, eq=False)
 class Parcel:
     """What one product is made of: the findings of one stack that it carries, and all that may be said with them.
@@ -37,6 +49,10 @@ class Parcel:
     its own. `tag` tells the files of this export from those of others. `given` holds the voxels where somebody has
     them, `window` how the reader looked at them. `before` are the files that products named earlier in the registry
     have written in this export, by product.
+
+    `rejected` are findings that a reader turned down, where it was asked for that they are told of; `undecided` is how
+    many of the stack still wait. `signed_by` is who signs what leaves, None where nobody does. `earlier` are the
+    objects of this product that left before about the same images, oldest first.
     """
 
     product: str
@@ -49,6 +65,10 @@ class Parcel:
     given: Volume | None = None
     window: Window | None = None
     before: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    rejected: tuple[Finding, ...] = ()
+    undecided: int = 0
+    signed_by: Reader | None = None
+    earlier: tuple[Left, ...] = ()
 
     @property
     def stack(self) -> Stack:
@@ -86,7 +106,7 @@ class Product:
     `write` puts files into the parcel's folder and returns them; `check` reads them back from disk and raises Wrong
     where they say anything else than was meant; whatever else it raises means that they cannot be read. Every DICOM
     object is also put to the common checks. `refuse` says in a sentence why a finding has no place in it, "" where it
-    has; a product without any finding is not written.
+    has; a product without any finding is not written. One that `tells_rejected` is told of rejected findings too.
     """
 
     name: str
@@ -94,14 +114,20 @@ class Product:
     write: Callable[[Parcel], Sequence[Path]]
     check: Callable[[Parcel, Sequence[Path]], None]
     refuse: Callable[[Stack, Finding], str]
+    tells_rejected: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which findings of a stack go into which product, and why those stay behind that none has room for."""
+    """Which findings of a stack go into which product, and why those stay behind that none has room for.
+
+    `rejected` are those that products which tell of them tell of; `undecided` is how many wait for a verdict.
+    """
 
     carried: tuple[tuple[Product, tuple[Finding, ...]], ...]
     staying: tuple[tuple[Finding, str], ...]
+    rejected: tuple[Finding, ...] = ()
+    undecided: int = 0
 
     @property
     def remark(self) -> str:
@@ -113,12 +139,15 @@ class Plan:
         )
 
 
-def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Product]) -> Plan:
-    """What would leave of the findings of a stack, by product; those without a verdict do not come into question."""
+def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Product], *, rejected: bool = False) -> Plan:
+    """What would leave of the findings of a stack, by product; with `rejected`, reports tell of those too."""
     leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
+    turned_down = tuple(f for f in findings if f.status is Status.REJECTED and f.given) if rejected else ()
     room = [(product, tuple(f for f in leaving if not product.refuse(stack, f))) for product in products]
     carried = {finding.id for _, those in room for finding in those}
     return Plan(
-        tuple((product, those) for product, those in room if those),
+        tuple((product, those) for product, those in room if those or (turned_down and product.tells_rejected)),
         tuple((f, products[0].refuse(stack, f)) for f in leaving if f.id not in carried),
+        turned_down,
+        sum(finding.status is Status.PROPOSED for finding in findings),
     )

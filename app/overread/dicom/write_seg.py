@@ -46,17 +46,12 @@ def _algorithm(finding: Finding) -> tuple[SegmentAlgorithmTypeValues, hd.Algorit
     return SegmentAlgorithmTypeValues.AUTOMATIC, identification
 
 
-def _label(finding: Finding) -> str:
-    """The finding's title; it says so where the voxels are a box around something and not the thing itself."""
-    return f"{finding.title[:58]} (box)" if finding.boxed else finding.title[:64]
-
-
 def _description(number: int, finding: Finding) -> SegmentDescription:
     algorithm_type, identification = _algorithm(finding)
     red, green, blue = (int(finding.colour[at : at + 2], 16) for at in (1, 3, 5))
     return SegmentDescription(
         segment_number=number,
-        segment_label=_label(finding),
+        segment_label=finding.title[:64],
         segmented_property_category=concept(finding.category),
         segmented_property_type=concept(finding.concept),
         algorithm_type=algorithm_type,

@@ -9,6 +9,7 @@ from typing import Any
 import highdicom as hd
 from highdicom.sr import (
     CodedConcept,
+    Comprehensive3DSR,
     ComprehensiveSR,
     DeviceObserverIdentifyingAttributes,
     MeasurementReport,
@@ -18,14 +19,19 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from overread import __version__
-from overread.dicom.groups import region, whole_image
-from overread.dicom.source import SourceHeaders, carry_over, person_name
+from overread.dicom.groups import group, lines_of
+from overread.dicom.product import Left, Parcel
+from overread.dicom.regions import longest
+from overread.dicom.source import carry_over, person_name
 from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME, algorithm_name
 from overread.domain.finding import Finding, ModelSource, Reader
 from overread.domain.study import Stack
 
+# A value of VR FL has room for so many points (PS3.5 7.1.2: 2^16 - 2 bytes).
+_LONG_LINE = 8190
 _RADIOGRAPHY = CodedConcept("363680008", "SCT", "Radiographic imaging procedure")
 
 
@@ -57,44 +63,48 @@ def _observers(findings: Sequence[Finding], reader: Reader) -> ObservationContex
     return context
 
 
-def write_sr(
-    stack: Stack,
-    headers: SourceHeaders,
-    findings: Sequence[Finding],
-    segmentation: Dataset | None,
-    reader: Reader,
-    series_number: int,
-) -> Dataset:
-    """One SR with a measurement group for each finding.
+def write_sr(parcel: Parcel, segmentation: Dataset | None) -> Dataset:
+    """One SR with a measurement group for each finding, then for those that were rejected where that is asked for.
 
-    Those with voxels are the segments of `segmentation`, in their order; without them it is None.
-    The document is complete but UNVERIFIED: accepting proposals is not signing a report.
+    Findings that are segments of `segmentation` refer to it. The document is partial while findings wait for a
+    verdict, and unverified unless somebody signs: accepting proposals is not signing a report.
     """
-    groups: list[Any] = []
-    number = 0
-    for finding in findings:
-        if finding.mask and segmentation is not None:
-            number += 1
-            groups.append(region(number, finding, segmentation, headers))
-        else:
-            groups.append(whole_image(finding, headers))
+    stack, headers = parcel.stack, parcel.headers
+    findings = [*parcel.findings, *parcel.rejected]
+    segments = (
+        {} if segmentation is None else {str(s.TrackingUID): s.SegmentNumber for s in segmentation.SegmentSequence}
+    )
+    groups = [
+        group(
+            finding, headers, (segmentation, segments[finding.id]) if segmentation and finding.id in segments else None
+        )
+        for finding in findings
+    ]
     report: Any = MeasurementReport(
-        observation_context=_observers(findings, reader),
+        observation_context=_observers(findings, parcel.reader),
         procedure_reported=_procedure(stack),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    document = ComprehensiveSR(
+    lines = [line for finding in findings for line in lines_of(finding, stack)]
+    kind: Any = Comprehensive3DSR if any(line.slice is None for line in lines) else ComprehensiveSR
+    signer = parcel.signed_by
+    document: Dataset = kind(
         evidence=[*headers.images, *([] if segmentation is None else [segmentation])],
         content=report[0],
         series_instance_uid=hd.UID(),
-        series_number=series_number,
+        series_number=parcel.number,
         sop_instance_uid=hd.UID(),
         instance_number=1,
         manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
+        is_complete=not parcel.undecided,
+        is_final=signer is not None,
+        is_verified=signer is not None,
+        verifying_observer_name=person_name(signer.name) if signer else None,
+        verifying_organization=str(headers.first.get("InstitutionName") or "Not stated") if signer else None,
+        previous_versions=[_instance(item) for item in parcel.earlier] or None,
+        # With explicit VR a line of more points would be too long for its FL.
+        transfer_syntax_uid=ImplicitVRLittleEndian if longest(lines) > _LONG_LINE else ExplicitVRLittleEndian,
         series_description=f"AI {stack.identity.series_description} SR".strip()[:64],
     )
     carry_over(headers.first, document)
@@ -102,6 +112,13 @@ def write_sr(
     document.SoftwareVersions = __version__
     document.DeviceSerialNumber = __version__
     return document
+
+
+def _instance(item: Left) -> Dataset:
+    instance = Dataset()
+    instance.StudyInstanceUID, instance.SeriesInstanceUID = item.study_uid, item.series_uid
+    instance.SOPClassUID, instance.SOPInstanceUID = item.sop_class_uid, item.sop_instance_uid
+    return instance
 
 
 def _procedure(stack: Stack) -> CodedConcept:
