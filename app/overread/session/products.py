@@ -9,11 +9,21 @@ from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
 from overread.dicom.product import Product
 from overread.domain.errors import UserError
+from overread.session.products_documents import GSPS
 from overread.session.products_maps import PM
 from overread.session.products_pictures import PNG, SC, SC_SERIES
 
 # A product may refer to what those before it have written.
-PRODUCTS: tuple[Product, ...] = (SEG, SR, RTSTRUCT, SC, SC_SERIES, PM, PNG)
+PRODUCTS: tuple[Product, ...] = (
+    SEG,
+    SR,
+    RTSTRUCT,
+    GSPS,
+    SC,
+    SC_SERIES,
+    PM,
+    PNG,
+)
 
 
 def products(names: Iterable[str]) -> tuple[Product, ...]:
