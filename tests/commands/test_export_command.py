@@ -14,6 +14,7 @@ import pytest
 from overread import paths
 from overread.dicom.scan import scanned
 from overread.domain.finding import Reader
+from overread.session import settings
 from overread.session.packet import three_arms
 
 ADA = Reader("Ada Lovelace")
@@ -28,9 +29,9 @@ def test_only_the_kinds_that_were_asked_for_leave(overread: Callable[..., Any], 
 def test_profiles_of_the_reader_are_kept_in_the_settings(
     overread: Callable[..., Any], drawn: Path, tmp_path: Path
 ) -> None:
-    settings = paths.config() / "settings.toml"
-    settings.parent.mkdir(parents=True)
-    settings.write_text('[profiles]\nward = ["seg"]\n', "utf-8")
+    own = paths.config() / "settings.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[profiles]\nward = ["seg"]\n', "utf-8")
     said = overread("export", drawn, "--out", tmp_path / "out", "--profile", "ward", "--json")
     assert [item["kind"] for item in said.json["files"]] == ["SEG"]
 
@@ -77,3 +78,32 @@ def test_a_test_packet_shows_whether_a_receiver_turns_or_flips(
     assert np.allclose(where.max(axis=0) - where.min(axis=0), (52, 42, 32), atol=6), "arms and their thickness"
     again = overread("export", "--test-packet", folder)
     assert (again.status, "is not empty" in again.complaint) == (3, True)
+
+
+def report(said: Any) -> pydicom.Dataset:
+    return pydicom.dcmread(next(item["path"] for item in said.json["files"] if item["kind"] == "SR"))
+
+
+def test_an_amended_report_names_the_one_that_left_before(
+    overread: Callable[..., Any], drawn: Path, tmp_path: Path
+) -> None:
+    first, second, third = (
+        report(overread("export", drawn, "--out", tmp_path / "out", "--json", "--only", "sr")) for _ in range(3)
+    )
+    assert "PredecessorDocumentsSequence" not in first
+    named = [
+        instance.ReferencedSOPInstanceUID
+        for series in third.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+    assert sorted(named) == sorted([first.SOPInstanceUID, second.SOPInstanceUID])
+
+
+def test_a_reader_signs_only_by_name_and_on_request(overread: Callable[..., Any], drawn: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "out", "--json")
+    assert report(overread("export", drawn, *out)).VerificationFlag == "UNVERIFIED"
+    signed = report(overread("export", drawn, *out, "--sign-off", "--reader", "Rosalind Franklin"))
+    assert (signed.VerificationFlag, signed.CompletionFlag) == ("VERIFIED", "COMPLETE")
+    assert signed.VerifyingObserverSequence[0].VerifyingObserverName == "Franklin^Rosalind"
+    settings.save(paths.config() / "settings.toml", settings.Settings(reader=""))
+    assert overread("export", drawn, "--out", tmp_path / "out", "--sign-off").status == 2

@@ -16,6 +16,9 @@ from overread.session import settings
 from overread.session.plugins import load_plugins
 from overread.session.settings import Settings
 
+# Who reads where nobody said a name.
+NOBODY = Reader("Unnamed reader")
+
 
 def _mention(error: UserError) -> None:
     sys.stderr.write(f"{error}\n")
@@ -57,4 +60,4 @@ def reader(name: str) -> Reader:
     """The reader of that name; without a name, the one in the settings."""
     if not name.strip():
         name = liked().reader
-    return Reader(name.strip() or "Unnamed reader")
+    return Reader(name.strip()) if name.strip() else NOBODY

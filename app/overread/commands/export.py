@@ -10,14 +10,15 @@ from pathlib import Path
 from overread import paths
 from overread.commands.answers import emit, files_answer, say
 from overread.commands.demo import demo_folder
-from overread.commands.engine import liked, reader
+from overread.commands.engine import NOBODY, liked, reader
 from overread.commands.journals import catalogue_of, journal_of, studies
 from overread.commands.outbox import packet_answer, packet_line, queue
-from overread.dicom.export import Written, shipment
+from overread.dicom.export import Terms, Written, shipment
 from overread.dicom.product import Product, planned
 from overread.domain.errors import UserError
 from overread.network.nodes import node_named
 from overread.session.books import Books
+from overread.session.leaving import left_before, note_export
 from overread.session.packet import make_packet
 from overread.session.profiles import chosen
 from overread.session.sending import outbox
@@ -37,6 +38,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="instead of a study: synthetic images with findings of every kind, to try a receiver with",
     )
+    parser.add_argument("--rejected", action="store_true", help="the report also tells of what was rejected, and why")
+    parser.add_argument("--sign-off", action="store_true", help="the reader signs: the report is VERIFIED")
     parser.add_argument("--send", default="", metavar="NODE", help="put the objects into the outbox for this receiver")
     parser.add_argument("--reader", default="", metavar="NAME", help="who exports")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -89,27 +92,31 @@ def _note(verb: str, label: str, written: Sequence[Written], who: str) -> None:
 def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Written]:
     """Export each series in which something was accepted: all of them, or none where one cannot be written."""
     exporting = reader(arguments.reader)
+    if arguments.sign_off and exporting == NOBODY:
+        raise argparse.ArgumentError(None, "Who signs? Name the reader with --reader NAME.")
+    terms = Terms(rejected=arguments.rejected, signed_by=exporting if arguments.sign_off else None)
     books = Books(paths.data() / "journals")
     written: list[Written] = []
     try:
-        with catalogue_of(arguments.study) as catalogue, shipment(arguments.out, wanted) as shipping:
+        with catalogue_of(arguments.study) as catalogue, shipment(arguments.out, wanted, terms) as shipping:
             known = [who for who in studies(catalogue) if journal_of(who).exists()]
-            leaving = [finding for who in known for finding in books.of(who).findings if finding.status.leaves]
+            findings = [finding for who in known for finding in books.of(who).findings]
+            leaving = [finding for finding in findings if finding.status.leaves]
             for stack in catalogue.stacks:
-                here = [finding for finding in leaving if finding.stack_uid == stack.uid]
-                plan = planned(stack, here, wanted)
-                if here and not plan.carried:
+                here = [finding for finding in findings if finding.stack_uid == stack.uid]
+                plan = planned(stack, here, wanted, rejected=terms.rejected)
+                if not plan.carried and plan.remark:
                     sys.stderr.write(f"{stack.identity.series_description or stack.uid}: {plan.remark}\n")
-                elif here:
-                    judges = {finding.reader for finding in here if finding.reader}
+                elif plan.carried:
+                    judges = {f.reader for f in here if f.reader and f.status.leaves}
                     observer = judges.pop() if len(judges) == 1 else exporting  # who accepted, not who sends it
-                    shipping.add(stack, here, observer)
+                    shipping.add(stack, here, observer, earlier=left_before(books.of(stack.identity).journal))
             images = {stack.uid for stack in catalogue.stacks}
         written = shipping.written
         for who in known:
-            names = ", ".join(item.path.name for item in written if journal_of(item.identity) == journal_of(who))
-            if names:
-                books.of(who).journal.write("export", names, exporting.name)
+            own = [item for item in written if journal_of(item.identity) == journal_of(who)]
+            if own:
+                note_export(books.of(who).journal, own, exporting.name)
     except BaseException:
         for item in written:
             item.path.unlink(missing_ok=True)

@@ -141,9 +141,19 @@ class Journal:
             return self._last()[0] == self._number
 
     def write(
-        self, verb: str, label: str, reader: str, before: Findings = (), after: Findings = (), model: str = ""
+        self,
+        verb: str,
+        label: str,
+        reader: str,
+        before: Findings = (),
+        after: Findings = (),
+        model: str = "",
+        record: str = "",
     ) -> None:
-        """Write one step, whole or not at all. UserError where it cannot be written; the step must not happen then."""
+        """Write one step, whole or not at all. UserError where it cannot be written; the step must not happen then.
+
+        `record` is what else is to be known of a step that is no edit, as JSON.
+        """
         if self.closed is not None:
             raise self.closed
         held, left = {finding.id: finding for finding in before}, {finding.id for finding in after}
@@ -152,7 +162,7 @@ class Journal:
             "drop": [finding_id for finding_id in held if finding_id not in left],
             "order": [finding.id for finding in after],
         }
-        text = json.dumps(change) if verb == "edit" else ""
+        text = json.dumps(change) if verb == "edit" else record
         now = datetime.now(UTC)
         at = now.isoformat(timespec="milliseconds")
         known = {mask.digest for finding in before for mask in masks_of(finding)}
