@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
@@ -11,6 +11,7 @@ from overread.domain.geometry import Grid
 from overread.ui import style
 from overread.ui.elided import ElidedLabel
 from overread.ui.finding_text import classes_text, name_text, score_text, size_text, source_text
+from overread.ui.portrait_view import PortraitView
 
 
 def draw_sample(painter: QPainter, finding: Finding, x: int, y: int) -> None:
@@ -51,10 +52,12 @@ class FindingCard(QFrame):
 
     chosen = Signal(str)
     hide_asked = Signal(str)
+    grown = Signal()  # or shrunk
 
     def __init__(self, finding: Finding, grid: Grid, *, hidden: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.finding = finding
+        self.portrait: PortraitView | None = None
         self.setObjectName("card")
         self.setProperty("selected", True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -76,8 +79,10 @@ class FindingCard(QFrame):
         eye.clicked.connect(lambda: self.hide_asked.emit(finding.id))
         head.addWidget(eye)
         self._column.addLayout(head)
-        self.size_line = _line("   ".join(text for text in (size_text(finding, grid), score_text(finding)) if text))
-        self._column.addWidget(self.size_line)
+        size = size_text(finding, grid) if finding.bounds is None else ""  # else its portrait says so, and more
+        said = "   ".join(text for text in (size, score_text(finding)) if text)
+        if said:
+            self._column.addWidget(_line(said))
         if finding.classes:
             self._column.addWidget(_line(classes_text(finding)))
         foot = QHBoxLayout()
@@ -105,6 +110,13 @@ class FindingCard(QFrame):
             row.addWidget(button, 1)
         self._column.addSpacing(2)
         self._column.addLayout(row)
+
+    def event(self, event: QEvent) -> bool:
+        """Tell when what is on it needs another height."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest and self.heightForWidth(self.width()) != self.height():
+            self.grown.emit()
+        return done
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Go there."""

@@ -193,6 +193,7 @@ class FindingList(QListView):
             self.card = None
         if self._at >= 0 and self.card is None:
             self.card = make()
+            self.card.grown.connect(self.lay_out)
             self.setIndexWidget(self._rows.index(self._at), self.card)
             self._reveal_soon.start()
         self._key = key

@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
 from overread.domain.finding import Finding, Kind, Status
 from overread.domain.listing import grouped
 from overread.domain.view import Tool, ViewState
-from overread.session.state import Phase, Reading
+from overread.session.portraits import Portraits
+from overread.session.state import Image, Phase, Reading
 from overread.ui import looking, style
 from overread.ui.brush_bar import BrushBar
 from overread.ui.desk import Desk
@@ -28,6 +29,7 @@ from overread.ui.finding_card import FindingCard
 from overread.ui.finding_list import FindingList, Row
 from overread.ui.listing_bar import ListingBar
 from overread.ui.model_rows import ModelRow
+from overread.ui.portrait_view import PortraitView
 from overread.ui.reasons import Reasons
 
 
@@ -40,6 +42,7 @@ class FindingsPanel(QFrame):
         super().__init__(parent)
         self.desk, self.session = desk, desk.session
         self.setObjectName("panel")
+        self.portraits = Portraits(self.session, self._refresh_portrait)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 10, 0, 10)
         column.setSpacing(6)
@@ -114,9 +117,11 @@ class FindingsPanel(QFrame):
 
     # What changed
 
-    def _image_changed(self, old: object, new: object) -> None:
+    def _image_changed(self, old: Image | None, new: Image | None) -> None:
         if (old is None) != (new is None):
             self.rebuild()
+        elif new is not None and new.ready.complete:
+            self._refresh_portrait()
 
     def _view_changed(self, old: ViewState, new: ViewState) -> None:
         if (old.overlays, old.opacity) != (new.overlays, new.opacity):
@@ -124,6 +129,10 @@ class FindingsPanel(QFrame):
         watched = ("selected", "hidden", "rejected", "tool", "listing")
         if any(getattr(old, name) != getattr(new, name) for name in watched):
             self.rebuild()
+        elif self.list.card is not None and self.list.card.portrait is not None:
+            looks = ("window", "invert", "opacity", "original")
+            if any(getattr(old, name) != getattr(new, name) for name in looks):
+                self.list.card.portrait.later()
 
     def _reading_changed(self, reading: Reading) -> None:
         row = self.models.get(reading.model_id)
@@ -170,10 +179,18 @@ class FindingsPanel(QFrame):
         card = FindingCard(row.finding, row.grid, hidden=row.hidden)
         card.chosen.connect(self._choose)
         card.hide_asked.connect(self._hide)
+        if row.finding.bounds is not None:
+            card.portrait = PortraitView(self.desk, self.portraits, row.finding, row.grid)
+            card.add(card.portrait)
         card.add_buttons(self._buttons(row.finding, view))
         if self.desk.explanations.answerable(row.finding):
             card.add_buttons([self._button("why", "Why here?  W")])
         return card
+
+    def _refresh_portrait(self) -> None:
+        card = self.list.card
+        if card is not None and card.portrait is not None:
+            card.portrait.refresh()
 
     def _buttons(self, finding: Finding, view: ViewState) -> list[QPushButton]:
         editing = view.tool is not Tool.WINDOW
