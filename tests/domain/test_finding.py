@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from overread.domain.finding import Act, Finding, Mask, Measures, Status, bounding_box, find, merged, with_finding
+from overread.domain.finding import Act, Finding, Mask, Measures, Status, bounding_box, find, with_finding
+from overread.domain.merging import merged
 from support.values import MODEL, READER, WHEN, finding, masks
 
 ACT = Act(READER, "brush", WHEN)

@@ -18,10 +18,15 @@ def heat(values: np.ndarray, extent: tuple[float, float, float, float] = (0, 0, 
     return Heatmap.of(values, extent, Plane.AXIAL, index, "Pneumonia", "CAM", "last")
 
 
-def painted(values: np.ndarray, extent: tuple[float, float, float, float] = (0, 0, 40, 40), grey: int = 100):
+def painted(
+    values: np.ndarray,
+    extent: tuple[float, float, float, float] = (0, 0, 40, 40),
+    grey: int = 100,
+    opacity: float = 0.65,
+):
     made = project(box_grid((1, 40, 40)), Plane.AXIAL, 0, (200, 200), Camera())
     rgb = np.full((200, 200, 3), grey, np.uint8)
-    draw_heat(rgb, heat(values, extent), made)
+    draw_heat(rgb, heat(values, extent), made, opacity)
     return made, rgb
 
 
@@ -78,3 +83,10 @@ def test_it_shows_on_its_own_slice_alone() -> None:
         assert rgb.any() == (index == 1)
     side = project(image.grid, Plane.SAGITTAL, 1, (80, 80), Camera())
     assert not shown_here(heat(np.ones((2, 2)), index=1), side)
+
+
+def test_the_strength_is_that_of_the_hottest_place() -> None:
+    hottest = table()[255].astype(float)
+    for opacity in (0.0, 0.3, 1.0):
+        _, rgb = painted(np.ones((2, 2)), grey=20, opacity=opacity)
+        assert np.abs(rgb[100, 100] - ((1 - opacity) * 20 + opacity * hottest)).max() <= 1.5

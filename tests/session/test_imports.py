@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from overread.dicom.export import export
-from overread.domain.finding import Findings, Kind, Status, joined
+from overread.domain.finding import Findings, Kind, Status
+from overread.domain.merging import joined
 from overread.session.imports import Imports
 from overread.session.review import accept, reject
 from support.findings import READER, opened, three

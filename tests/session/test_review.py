@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overread.domain.finding import Act, Finding, Findings, Mask, Reader, Status, find, merged
+from overread.domain.finding import Act, Finding, Findings, Mask, Reader, Status, find
+from overread.domain.merging import merged
 from overread.domain.ports import Proposal
 from overread.domain.study import Problem
 from overread.imaging.measure import measure

@@ -73,7 +73,7 @@ def test_boxes_are_marked_judged_and_drawn_on(driver_of: Callable[..., Driver], 
     assert first is not None
     assert session.view.cursor[0] in (2, 3, 4)
     picture = pixels(driver.pane())
-    (mark,) = driver.pane()._boxes
+    (mark,) = driver.pane().boxes_here
     assert mark.text == f"Peak 1  {first.score:.2f}"
     assert amber_on_its_line(driver, mark, picture)
     assert "mm" in texts(driver, first)
@@ -85,7 +85,7 @@ def test_boxes_are_marked_judged_and_drawn_on(driver_of: Callable[..., Driver], 
     driver.key(Qt.Key.Key_Space)
     driver.key(Qt.Key.Key_Home)
     pixels(driver.pane())
-    assert driver.pane()._boxes == []
+    assert driver.pane().boxes_here == []
 
     # Accept, undo, edit the outline, reject the other one.
     driver.key(Qt.Key.Key_A)

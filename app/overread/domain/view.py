@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from overread.domain.geometry import Grid, Index, Plane, acquired_plane, plane_axes
 from overread.domain.listing import Listing
+from overread.domain.measurement import Shape
 from overread.domain.study import Window
 
 
@@ -25,6 +26,21 @@ class Tool(Enum):
     WINDOW = "window"
     BRUSH = "brush"
     ERASER = "eraser"
+    BOX = "box"
+    LENGTH = "length"
+    BIDIRECTIONAL = "bidirectional"
+    ANGLE = "angle"
+    ELLIPSE = "ellipse"
+
+    @property
+    def pen(self) -> bool:
+        """Whether it draws voxels."""
+        return self in (Tool.BRUSH, Tool.ERASER)
+
+    @property
+    def shape(self) -> Shape | None:
+        """What it measures."""
+        return Shape(self.value) if self.value in {shape.value for shape in Shape} else None
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,9 @@ class ViewState:
     rejected: bool = False
     original: bool = False
     heatmap: bool = True
+    heat_opacity: float = 0.65
     selected: str | None = None
+    marked: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     tool: Tool = Tool.WINDOW
     brush: Brush = field(default_factory=Brush)
@@ -122,6 +140,7 @@ def opening(view: ViewState, grid: Grid, window: Window) -> ViewState:
         overlays=view.overlays,
         opacity=view.opacity,
         heatmap=view.heatmap,
+        heat_opacity=view.heat_opacity,
         brush=view.brush,
     )
 
@@ -129,4 +148,6 @@ def opening(view: ViewState, grid: Grid, window: Window) -> ViewState:
 def resumed(kept: ViewState, fresh: ViewState) -> ViewState:
     """A stack as it was last looked at; the reader's habits and what is in the hand are those of now."""
     kept = replace(kept, layout=fresh.layout, overlays=fresh.overlays, opacity=fresh.opacity)
-    return replace(kept, brush=fresh.brush, tool=fresh.tool, listing=fresh.listing)
+    kept = replace(kept, heatmap=fresh.heatmap, heat_opacity=fresh.heat_opacity)
+    # Nothing is selected, so that no heatmap is the first thing to be seen.
+    return replace(kept, brush=fresh.brush, tool=fresh.tool, listing=fresh.listing, selected=None, marked=frozenset())

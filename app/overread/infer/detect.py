@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.finding import Kind, Mask
+from overread.domain.geometry import Index, PlaneAxes
 from overread.domain.ports import Backend, Cancel, Proposal
 from overread.infer.graphs import Contour, Look, Merge, Verify
 from overread.infer.manifest import ModelSpec
@@ -182,18 +183,20 @@ class Detection:
     def _outlined(self, group: Sequence[tuple[int, SliceBox]]) -> Mask | None:
         """The outlines of a group as one mask; None where there is none."""
         drawn = [(index, box.outline) for index, box in group if box.outline is not None]
-        if not drawn:
-            return None
-        shape, axes = self.slicer.volume.grid.shape, self.slicer.axes
-        starts = np.array([(index, *patch.start) for index, patch in drawn])
-        first = starts.min(axis=0)
-        end = (starts + [(1, *patch.shape) for _, patch in drawn]).max(axis=0)
-        pictures = np.zeros(end - first, np.bool_)
-        for (slice_at, row, column), (_, patch) in zip(starts - first, drawn, strict=True):
-            rows, columns = patch.shape
-            pictures[slice_at, row : row + rows, column : column + columns] |= patch.mask
-        offset, _ = axes.to_box((*first.tolist(),), (*end.tolist(),), shape)
-        return Mask.of(axes.to_voxels(pictures), offset, shape)
+        return stacked(drawn, self.slicer.axes, self.slicer.volume.grid.shape) if drawn else None
+
+
+def stacked(drawn: Sequence[tuple[int, Patch]], axes: PlaneAxes, shape: Index) -> Mask:
+    """Patches of slices, at least one, as one mask of a grid."""
+    starts = np.array([(index, *patch.start) for index, patch in drawn])
+    first = starts.min(axis=0)
+    end = (starts + [(1, *patch.shape) for _, patch in drawn]).max(axis=0)
+    pictures = np.zeros(end - first, np.bool_)
+    for (slice_at, row, column), (_, patch) in zip(starts - first, drawn, strict=True):
+        rows, columns = patch.shape
+        pictures[slice_at, row : row + rows, column : column + columns] |= patch.mask
+    offset, _ = axes.to_box((*first.tolist(),), (*end.tolist(),), shape)
+    return Mask.of(axes.to_voxels(pictures), offset, shape)
 
 
 def linked(seen: Sequence[tuple[int, SliceBox]], merge: Merge, step_mm: float) -> list[list[int]]:

@@ -22,6 +22,7 @@ from overread.infer.classify import Classification
 from overread.infer.detect import Detection, Outliner, Verifier
 from overread.infer.gate import refusal
 from overread.infer.manifest import ModelSpec
+from overread.infer.outline import BoxOutline
 from overread.infer.results import SliceResult, Timing, require_numbers
 from overread.infer.scheduler import SliceQueue
 from overread.infer.segment import Segmentation
@@ -139,6 +140,11 @@ class OnnxDetector:
     def why(self) -> Why:
         """What asks the model for its reasons."""
         return Why(self.spec, self.chain)
+
+    @cached_property
+    def outline(self) -> BoxOutline:
+        """What outlines a reader's boxes."""
+        return BoxOutline(self.spec, self.chain)
 
     def refuse(self, stack: Stack, study: Iterable[Stack] = ()) -> str:
         """The gate's sentence. Where a model reads several series, `study` holds all there are of this person's."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from overread.domain.finding import Finding, Kind, Status
 from overread.domain.geometry import PlaneAxes
+from overread.imaging.boxes import edges_of
 from overread.render.overlay import outline
 from overread.render.projection import Projection
 
@@ -23,13 +24,14 @@ class BoxMark:
     """A box of one slice to draw.
 
     `edges` are row0, column0, row1, column1 in the slice's picture, where pixel 0 runs from 0 to 1; `text` is what
-    stands beside it.
+    stands beside it. `finding_id` is that of the finding, "" while the model is still at work.
     """
 
     edges: tuple[float, float, float, float]
     text: str
     status: Status = Status.PROPOSED
     selected: bool = False
+    finding_id: str = ""
 
     def on_screen(self, projection: Projection) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of its line in screen pixels, with some room around the box."""
@@ -43,24 +45,25 @@ class BoxMark:
         )
 
 
-def box_marks(findings: Sequence[Finding], axes: PlaneAxes, index: int, selected: str | None) -> list[BoxMark]:
-    """The boxes of the detections that a slice crosses, the selected one on top."""
+def box_marks(
+    findings: Sequence[Finding],
+    axes: PlaneAxes,
+    index: int,
+    selected: str | None,
+    marked: frozenset[str] = frozenset(),
+) -> list[BoxMark]:
+    """The boxes of the detections that a slice crosses, the selected one on top; those `marked` look selected too."""
     marks: list[BoxMark] = []
     for finding in sorted(findings, key=lambda f: f.id == selected):
         bounds = finding.bounds if finding.kind is Kind.DETECTION else None
         if bounds is None:
             continue
-        start, stop = bounds[:3], bounds[3:]
-        if not start[axes.through] <= index < stop[axes.through]:
+        if not bounds[axes.through] <= index < bounds[3 + axes.through]:
             continue
-        rows, columns = axes.size(finding.mask.shape)
-        row0, row1 = start[axes.down], stop[axes.down]
-        column0, column1 = start[axes.across], stop[axes.across]
-        row0, row1 = (rows - row1, rows - row0) if axes.flip_down else (row0, row1)
-        column0, column1 = (columns - column1, columns - column0) if axes.flip_across else (column0, column1)
-        edges = float(row0), float(column0), float(row1), float(column1)
+        edges = edges_of(bounds, axes, finding.mask.shape)
         text = box_text(finding.title, finding.score)
-        marks.append(BoxMark(edges, text, finding.status, finding.id == selected))
+        chosen = finding.id == selected or finding.id in marked
+        marks.append(BoxMark(edges, text, finding.status, chosen, finding.id))
     return marks
 
 

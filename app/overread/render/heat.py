@@ -11,8 +11,8 @@ from overread.render.projection import Projection
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-# The strength with which the greatest activation covers the image: what lies beneath can still be seen.
-_MOST = 0.65
+# How strongly the greatest activation covers the image: what lies beneath can still be seen.
+STRENGTH = 0.65
 
 
 def table() -> Bytes:
@@ -36,11 +36,11 @@ def shown_here(heatmap: Heatmap, projection: Projection) -> bool:
     return heatmap.plane is projection.axes.plane and heatmap.index == projection.index
 
 
-def draw_heat(rgb: Bytes, heatmap: Heatmap, projection: Projection) -> None:
+def draw_heat(rgb: Bytes, heatmap: Heatmap, projection: Projection, opacity: float = STRENGTH) -> None:
     """Lay a map over a picture (height, width, 3) of the pane, in place.
 
-    Between the middles of its cells the map is interpolated linearly. The cover grows with the activation: where
-    nothing speaks for the class, the image stays as it is.
+    Between the middles of its cells the map is interpolated linearly. The cover grows with the activation, up to
+    `opacity` (0 to 1) for the greatest: where nothing speaks for the class, the image stays as it is.
     """
     rows, columns, inside = _covered(heatmap, projection)
     if not inside:
@@ -65,7 +65,7 @@ def draw_heat(rgb: Bytes, heatmap: Heatmap, projection: Projection) -> None:
     )
     share = np.clip(share, 0, 1)
     level = cv2.convertScaleAbs(share, alpha=255)
-    cover = share * np.float32(_MOST)
+    cover = share * np.float32(opacity)
     part = rgb[rows, columns]
     part[...] = cv2.blendLinear(part, cv2.applyColorMap(level, table()[:, None]), 1 - cover, cover)
 

@@ -14,7 +14,8 @@ from overread.domain.study import Window
 from overread.domain.volume import Volume
 from overread.render.boxes import BoxMark, draw_boxes
 from overread.render.grey import shaded
-from overread.render.heat import draw_heat, shown_here
+from overread.render.heat import STRENGTH, draw_heat, shown_here
+from overread.render.measures import MeasureMark, draw_measures
 from overread.render.overlay import Layer, draw, finding_layers
 from overread.render.projection import Projection, resized
 
@@ -30,7 +31,9 @@ def compose(
     findings: Sequence[Finding] = (),
     live: Sequence[Layer] = (),
     boxes: Sequence[BoxMark] = (),
+    measures: Sequence[MeasureMark] = (),
     heatmap: Heatmap | None = None,
+    heat_opacity: float = STRENGTH,
     selected: str | None = None,
     original: bool = False,
     opacity: float = 0.2,
@@ -38,8 +41,8 @@ def compose(
 ) -> Bytes:
     """The pane's picture, shape (height, width, 3), RGB: the slice, findings on it, and a model's fresh answers.
 
-    `live` are layers of slices a model has just read and that are no findings yet; `boxes` those of detections, and
-    `heatmap` what to lay beneath, where it belongs to this slice.
+    `live` are layers of slices a model has just read and that are no findings yet; `boxes` those of detections,
+    `measures` what was measured, and `heatmap` what to lay beneath, where it belongs to this slice.
     """
     width, height = projection.size
     rgb = np.zeros((height, width, 3), np.uint8)
@@ -53,10 +56,11 @@ def compose(
         if seen.size:
             cv2.cvtColor(seen, cv2.COLOR_GRAY2RGB, dst=rgb[rows, columns])
     if heatmap is not None and shown_here(heatmap, projection):
-        draw_heat(rgb, heatmap, projection)
+        draw_heat(rgb, heatmap, projection, heat_opacity)
     layers = [*live, *finding_layers(findings, projection.axes, projection.index, selected, original=original)]
     draw(rgb, layers, projection, opacity, thickness)
     draw_boxes(rgb, boxes, projection, thickness)
+    draw_measures(rgb, measures, projection, thickness)
     return rgb
 
 

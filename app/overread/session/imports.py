@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from overread.dicom.found import Found
 from overread.dicom.read_objects import read_objects
-from overread.domain.finding import joined
+from overread.domain.merging import joined
 from overread.domain.study import DerivedObject, Stack
 from overread.session.jobs import Job
 from overread.session.review import measures_of

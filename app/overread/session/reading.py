@@ -11,7 +11,8 @@ from overread.dicom.codecs import Undecodable
 from overread.dicom.export import Written, export
 from overread.dicom.load import loaded
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Findings, Reader, Status, find, merged
+from overread.domain.finding import Finding, Findings, Reader, Status, find
+from overread.domain.merging import merged
 from overread.domain.ports import Cancel, Detector
 from overread.domain.study import Catalogue, Stack
 from overread.infer.channels import NO_CHANNELS, Channels

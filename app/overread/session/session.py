@@ -18,7 +18,8 @@ from overread.dicom.codecs import Undecodable
 from overread.dicom.load import Arrived, empty_volume, load
 from overread.dicom.scan import scan
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Findings, Reader, find, merged
+from overread.domain.finding import Finding, Findings, Reader, find
+from overread.domain.merging import merged
 from overread.domain.ports import Detector
 from overread.domain.study import Catalogue, Identity, Stack
 from overread.domain.view import ViewState, opening, resumed

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from overread.domain.geometry import Plane
 from overread.domain.view import Layout, Tool
 from overread.ui import looking
+from overread.ui.box_desk import BoxDesk
 from overread.ui.listing_bar import CUTOFF_STEP, next_order
+from overread.ui.naming import turn_over
 
 if TYPE_CHECKING:
     from overread.ui.main_window import MainWindow
@@ -66,6 +69,47 @@ def _sort(window: MainWindow) -> None:
 def _preset(number: int) -> Do:
     return lambda w: looking.preset(w.session, number)
 
+
+def _selected_box(window: MainWindow) -> bool:
+    return window.desk.boxes.selected is not None
+
+
+def _take(tool: Tool, text: str, key: str) -> Action:
+    return Action(tool.value, "Mark", text, (key,), lambda w: w.desk.take(tool), checked=_tool(tool))
+
+
+def _on_box(action_id: str, text: str, keys: tuple[str, ...], do: Callable[[BoxDesk, Plane], object]) -> Action:
+    return Action(action_id, "Mark", text, keys, lambda w: do(w.desk.boxes, w.plane), _selected_box)
+
+
+# Boxes, measurements and names.
+_MARKING: tuple[Action, ...] = (
+    _take(Tool.BOX, "Draw a box", "K"),
+    _take(Tool.LENGTH, "Measure a length", "T"),
+    _take(Tool.BIDIRECTIONAL, "Measure two diameters", "Shift+T"),
+    _take(Tool.ANGLE, "Measure an angle", "V"),
+    _take(Tool.ELLIPSE, "Measure a region", "Shift+V"),
+    _on_box("outline", "Outline inside the box", ("C",), lambda b, p: b.outline()),
+    _on_box("split", "Split the box here", ("J",), lambda b, p: b.split(p, here=True)),
+    _on_box("split-long", "Split the box in the middle", ("Shift+J",), lambda b, p: b.split(p, here=False)),
+    _on_box("merge", "Merge boxes", ("U",), lambda b, p: b.merge()),
+    _on_box("box-up", "Box up", ("Ctrl+Up",), lambda b, p: b.nudge(p, -1, 0)),
+    _on_box("box-down", "Box down", ("Ctrl+Down",), lambda b, p: b.nudge(p, +1, 0)),
+    _on_box("box-left", "Box to the left", ("Ctrl+Left",), lambda b, p: b.nudge(p, 0, -1)),
+    _on_box("box-right", "Box to the right", ("Ctrl+Right",), lambda b, p: b.nudge(p, 0, +1)),
+    _on_box("box-back", "Box a slice back", ("Ctrl+PgUp",), lambda b, p: b.nudge(p, 0, 0, -1)),
+    _on_box("box-on", "Box a slice on", ("Ctrl+PgDown",), lambda b, p: b.nudge(p, 0, 0, +1)),
+    _on_box("box-lower", "Box lower", ("Ctrl+Shift+Up",), lambda b, p: b.stretch(p, -1, 0)),
+    _on_box("box-higher", "Box higher", ("Ctrl+Shift+Down",), lambda b, p: b.stretch(p, +1, 0)),
+    _on_box("box-narrower", "Box narrower", ("Ctrl+Shift+Left",), lambda b, p: b.stretch(p, 0, -1)),
+    _on_box("box-wider", "Box wider", ("Ctrl+Shift+Right",), lambda b, p: b.stretch(p, 0, +1)),
+    _on_box("box-deeper", "Box a slice deeper each way", ("Ctrl+Shift+PgUp",), lambda b, p: b.deepen(p, +1)),
+    _on_box("box-flatter", "Box a slice flatter each way", ("Ctrl+Shift+PgDown",), lambda b, p: b.deepen(p, -1)),
+    Action("relabel", "Mark", "Call it something else…", ("Ctrl+L",), lambda w: w.term_finder.toggle(), _selected),
+    Action("turn", "Mark", "Present or absent", ("Y",), lambda w: turn_over(w.session), _selected),
+    Action("next-class", "Mark", "Next class's heatmap", ("Shift+H",), lambda w: w.next_class(), _selected),
+    Action("delete", "Mark", "Delete what was drawn", ("Delete",), lambda w: w.desk.measures.delete(), _selected),
+)
 
 ACTIONS: tuple[Action, ...] = (
     Action("open-folder", "Open", "Open a folder…", ("Ctrl+O",), lambda w: w.ask_folder(), _always, "folder"),
@@ -182,6 +226,7 @@ ACTIONS: tuple[Action, ...] = (
         lambda w: w.toggle_sphere(),
         checked=lambda w: w.session.view.brush.sphere,
     ),
+    *_MARKING,
     Action("undo", "Draw", "Undo", ("Ctrl+Z",), lambda w: w.desk.undo(), lambda w: bool(w.session.undo_label), "undo"),
     Action(
         "redo",
@@ -210,6 +255,9 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Shift + wheel", "10 slices"),
     ("Ctrl + wheel", "zoom where the mouse is"),
     ("Alt + wheel", "size of the brush"),
+    ("Wheel, drawing a box", "deeper, flatter"),
+    ("Drag a box's line", "resize at corners, move"),
+    ("Ctrl + click", "mark a box to merge"),
     ("Left drag", "window, or draw with a tool in hand"),
     ("Click", "put the crosshair there, pick a finding"),
     ("Middle drag", "shift the image"),

@@ -71,7 +71,7 @@ class BrushBar(QFrame):
             self._show(new)
 
     def _show(self, view: ViewState) -> None:
-        self.setVisible(view.tool is not Tool.WINDOW)
+        self.setVisible(view.tool.pen)
         brush = view.brush
         self.title.setText("Brush" if view.tool is Tool.BRUSH else "Eraser")
         self.slider.blockSignals(True)

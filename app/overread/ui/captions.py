@@ -10,8 +10,10 @@ from PySide6.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPen
 from overread.domain.heatmap import Heatmap
 from overread.render.boxes import BoxMark
 from overread.render.heat import table
+from overread.render.measures import MeasureMark, Rect, beside
 from overread.render.projection import Projection
 from overread.ui import style
+from overread.ui.grips import handles
 from overread.ui.marks import halo
 
 _LINE = 16.0
@@ -45,6 +47,56 @@ def box_labels(
         if place.y() >= 0:
             taken.append(place)
             halo(painter, mark.text, place.x(), place.y(), bold=mark.selected)
+
+
+def grips(
+    painter: QPainter,
+    boxes: Sequence[BoxMark],
+    measures: Sequence[MeasureMark],
+    projection: Projection,
+    ratio: float,
+) -> None:
+    """Draw where the selected box or measurement can be taken hold of: small squares."""
+    places = [place for box in boxes if box.selected and box.finding_id for place in handles(box, projection, ratio)]
+    places += [place for mark in measures if mark.selected for place in mark.points(projection)]
+    painter.setPen(QPen(QColor(0, 0, 0, 220), 1.0))
+    painter.setBrush(QColor(style.TEXT))
+    for x, y in places:
+        painter.drawRect(QRectF(x / ratio - 2.5, y / ratio - 2.5, 5.0, 5.0))
+
+
+def measure_places(
+    measures: Sequence[MeasureMark], projection: Projection, ratio: float, width: float, height: float
+) -> list[Rect]:
+    """Where the numbers of measurements stand on a pane of `width` × `height` logical pixels."""
+    metrics, taken = QFontMetricsF(style.font(12, bold=True)), list[Rect]()
+    for mark in measures:
+        left, top, wide, high = (edge / ratio for edge in mark.bounds(projection))
+        size = max(metrics.horizontalAdvance(line) for line in mark.lines), _LINE * len(mark.lines)
+        taken.append(beside((left, top, wide, high), size, (width, height), taken))
+    return taken
+
+
+def measure_labels(
+    painter: QPainter,
+    measures: Sequence[MeasureMark],
+    projection: Projection,
+    ratio: float,
+    width: float,
+    height: float,
+) -> None:
+    """Write the numbers of measurements beside them; a thin line leads there where they stand far away."""
+    places = measure_places(measures, projection, ratio, width, height)
+    for mark, (x, y, wide, high) in zip(measures, places, strict=True):
+        ends = [QPointF(px / ratio, py / ratio) for px, py in mark.points(projection)]
+        box = QRectF(x, y, wide, high)
+        near = min(ends, key=lambda end: (end - box.center()).manhattanLength())
+        edge = QPointF(min(max(near.x(), box.left()), box.right()), min(max(near.y(), box.top()), box.bottom()))
+        if (near - edge).manhattanLength() > 3 * _LINE:
+            painter.setPen(QPen(QColor(style.QUIET), 1.0, Qt.PenStyle.DotLine))
+            painter.drawLine(near, edge)
+        for number, line in enumerate(mark.lines):
+            halo(painter, line, x, y + number * _LINE, bold=mark.selected)
 
 
 def key_lines(heatmap: Heatmap, projection: Projection) -> tuple[str, ...]:
@@ -86,5 +138,5 @@ def heat_key(painter: QPainter, heatmap: Heatmap, projection: Projection, width:
     painter.setPen(QPen(QColor(style.TEXT), 1.0))
     painter.setBrush(ramp)
     painter.drawRect(QRectF(x, y, wide, high))
-    for text, beside in ((f"{most:.3g}", y), ("0", y + high - _LINE + 2)):
-        halo(painter, text, x - 6 - metrics.horizontalAdvance(text), beside)
+    for text, at_y in ((f"{most:.3g}", y), ("0", y + high - _LINE + 2)):
+        halo(painter, text, x - 6 - metrics.horizontalAdvance(text), at_y)

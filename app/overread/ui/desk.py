@@ -9,17 +9,23 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Kind, Status, find
+from overread.domain.finding import Finding, Kind, Status, find, with_finding
 from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
+from overread.domain.heatmap import Heatmap
 from overread.domain.listing import Listing, below, listed, source_id, terms, unseen
 from overread.domain.view import Tool
 from overread.imaging.paint import Stroke, empty
 from overread.session.explanations import Explanations
+from overread.session.first_look import FirstLook
 from overread.session.imports import Imports
 from overread.session.review import accept, draw_new, redraw, reject, restore
 from overread.session.rounds import following, next_series, waiting
 from overread.session.session import Session
 from overread.ui import looking
+from overread.ui.box_desk import BoxDesk
+from overread.ui.measure_desk import MeasureDesk
+
+_WITHOUT_OUTLINE = (Kind.CLASSIFICATION, Kind.MEASUREMENT)
 
 
 class Desk(QObject):
@@ -36,6 +42,9 @@ class Desk(QObject):
         self.session = session
         self.explanations = Explanations(session, self.explained.emit)
         self.imports = Imports(session, self.imported.emit)
+        self.boxes = BoxDesk(session, self.draft_changed.emit, self.told.emit)
+        self.measures = MeasureDesk(session, self.draft_changed.emit)
+        self.first_look = FirstLook(self.explained.emit)
         self._stroke: Stroke | None = None
         self._target: Finding | None = None
         self._offered = ""  # the series that the next N goes on to
@@ -56,7 +65,8 @@ class Desk(QObject):
             shown = [drawn if f.id == drawn.id else f for f in shown]
             if find(tuple(shown), drawn.id) is None:
                 shown.append(drawn)
-        return shown
+        draft = self.boxes.draft or self.measures.draft
+        return shown if draft is None else list(with_finding(tuple(shown), draft))
 
     def at(self, index: Floats) -> Finding | None:
         """The smallest finding under a place (fractional k, j, i)."""
@@ -69,6 +79,12 @@ class Desk(QObject):
                 if inner[k - box[0].start, j - box[1].start, i - box[2].start]:
                     under.append(finding)
         return min(under, key=lambda finding: finding.mask.count, default=None)
+
+    def heatmap(self, finding: Finding, plane: Plane, index: int) -> Heatmap | None:
+        """The map of a finding on a slice, its own or one that was asked for; none before the image was looked at."""
+        if not self.first_look.over(finding.stack_uid):
+            return None
+        return finding.heatmap or self.explanations.here(finding, plane, index)
 
     # The list
 
@@ -239,7 +255,7 @@ class Desk(QObject):
     def take(self, tool: Tool) -> None:
         """Take a tool into the hand; the same one again lays it down."""
         wanted = Tool.WINDOW if self.session.view.tool is tool else tool
-        if wanted is not Tool.WINDOW and self.session.image is not None and self.session.image.volume.colour:
+        if wanted.pen and self.session.image is not None and self.session.image.volume.colour:
             self.session.fail(UserError("Colour images cannot be drawn on yet."))
             return
         self.session.set_view(replace(self.session.view, tool=wanted, overlays=True))
@@ -249,6 +265,9 @@ class Desk(QObject):
         finding = self.session.selected
         if finding is not None and finding.kind is Kind.CLASSIFICATION:
             self.told.emit(f"{finding.label} is said of the whole image: there is no outline to edit.", "", "")
+            return
+        if finding is not None and finding.kind is Kind.MEASUREMENT:
+            self.told.emit(f"{finding.title} has no outline: its points can be dragged.", "", "")
             return
         if self.session.view.tool is not Tool.WINDOW:
             self.take(self.session.view.tool)
@@ -267,14 +286,14 @@ class Desk(QObject):
         """Put the pen down at a fractional index (k, j, i) of a plane. Returns whether it draws."""
         session = self.session
         image, view, brush = session.image, session.view, session.view.brush
-        if image is None or view.tool is Tool.WINDOW:
+        if image is None or not view.tool.pen:
             return False
         if not image.stack.grid.oriented:
             session.fail(UserError("This image has no place in the patient, so nothing can be drawn on it yet."))
             return False
         target = session.selected
         erase = view.tool is Tool.ERASER
-        if target is not None and (target.status is Status.REJECTED or target.kind is Kind.CLASSIFICATION):
+        if target is not None and (target.status is Status.REJECTED or target.kind in _WITHOUT_OUTLINE):
             target = None
         if target is None and erase:
             self.told.emit("Select the finding to erase from.", "Click it in the list, or press N.", "")
@@ -330,11 +349,12 @@ class Desk(QObject):
         self.draft_changed.emit()
 
     def drop_stroke(self) -> None:
-        """Lift the pen and forget the stroke."""
+        """Lift the pen and forget the stroke, or what else is in the hand."""
         self._stroke = self._target = None
-        self.draft_changed.emit()
+        self.boxes.drop()
+        self.measures.drop()
 
     @property
     def drawing(self) -> bool:
-        """Whether the pen is down."""
-        return self._stroke is not None
+        """Whether something is being drawn or dragged."""
+        return self._stroke is not None or self.boxes.draft is not None or self.measures.draft is not None

@@ -5,6 +5,10 @@ from __future__ import annotations
 from overread.domain.finding import Finding, Kind, VoxelBox
 from overread.domain.geometry import Grid
 from overread.domain.objects import ObjectSource
+from overread.render.measures import words
+
+# What readers do to findings that makes them theirs in part.
+_EDITS = frozenset("brush erase draw move resize split merge outline measure relabel turn".split())  # noqa: SIM905
 
 
 def name_text(finding: Finding) -> str:
@@ -14,8 +18,10 @@ def name_text(finding: Finding) -> str:
 
 def size_text(finding: Finding, grid: Grid) -> str:
     """Volume and axes as far as they are known, or the size of its box; for a class the side of the threshold."""
-    if finding.kind is Kind.CLASSIFICATION and finding.threshold is not None:
-        return f"{'above' if finding.positive else 'below'} threshold {finding.threshold:.2f}"
+    if finding.kind is Kind.CLASSIFICATION:
+        return _class_text(finding)
+    if finding.measurement is not None:
+        return "   ".join(words(finding.measurement))
     measures = finding.measures
     if measures is not None:
         volume = f"{measures.volume_ml:.1f} ml" if measures.volume_ml >= 0.1 else f"{measures.volume_ml:.2g} ml"
@@ -30,7 +36,18 @@ def score_text(finding: Finding) -> str:
     if finding.score is None:
         return ""
     word = "probability" if finding.kind is Kind.CLASSIFICATION else "score"
-    return f"{word} {finding.score:.2f}"
+    of = f" of {finding.proposed.label}" if finding.kind is Kind.CLASSIFICATION and finding.proposed else ""
+    return f"{word} {finding.score:.2f}{of}"
+
+
+def _class_text(finding: Finding) -> str:
+    """On which side of the threshold the model's probability lies, and what the reader says instead."""
+    if finding.score is None or finding.threshold is None:
+        return ""
+    side = f"{'above' if finding.score >= finding.threshold else 'below'} threshold {finding.threshold:.2f}"
+    if finding.present is None:
+        return side
+    return f"{'present' if finding.present else 'absent'}, says the reader; the model: {side}"
 
 
 def box_size(box: VoxelBox, grid: Grid) -> str:
@@ -50,14 +67,14 @@ def classes_text(finding: Finding) -> str:
 
 def source_text(finding: Finding) -> str:
     """Who made it and who changed it."""
-    verbs = [act for act in finding.acts if act.verb in ("brush", "erase", "draw")]
+    verbs = [act for act in finding.acts if act.verb in _EDITS]
     editor = verbs[-1].reader.name if verbs else ""
     if finding.source is not None:
         return read_text(finding, finding.source, editor)
     if finding.model is None:
-        return f"drawn by {editor}"
+        return f"{'measured' if finding.measurement is not None else 'drawn'} by {editor}"
     model = f"{finding.model.name} {finding.model.version}"
-    if editor and finding.original is not None:
+    if editor and (finding.changed or finding.begun or finding.original is not None):
         return f"{model}, edited by {editor}"
     last = finding.acts[-1] if finding.acts else None
     if last is None or last.verb == "restore":

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from overread.domain.finding import Finding, Kind, Status
 from overread.domain.listing import grouped
 from overread.domain.view import Tool, ViewState
+from overread.session.classes import trust
 from overread.session.portraits import Portraits
 from overread.session.state import Image, Phase, Reading
 from overread.ui import looking, style
@@ -27,8 +28,10 @@ from overread.ui.desk import Desk
 from overread.ui.export_panel import ExportPanel
 from overread.ui.finding_card import FindingCard
 from overread.ui.finding_list import FindingList, Row
+from overread.ui.heat_bar import HeatBar
 from overread.ui.listing_bar import ListingBar
 from overread.ui.model_rows import ModelRow
+from overread.ui.more_buttons import more_buttons
 from overread.ui.portrait_view import PortraitView
 from overread.ui.reasons import Reasons
 
@@ -75,6 +78,8 @@ class FindingsPanel(QFrame):
         foot.setContentsMargins(8, 0, 8, 0)
         self.brush_bar = BrushBar(self.session)
         foot.addWidget(self.brush_bar)
+        self.heat_bar = HeatBar(desk)
+        foot.addWidget(self.heat_bar)
         self.export_panel = ExportPanel(self.session)
         foot.addWidget(self.export_panel)
         self.export_button = QPushButton("Export…")
@@ -182,9 +187,15 @@ class FindingsPanel(QFrame):
         if row.finding.bounds is not None:
             card.portrait = PortraitView(self.desk, self.portraits, row.finding, row.grid)
             card.add(card.portrait)
+        believed = trust(row.finding, self.session.detectors)
+        if believed:
+            card.add(_quiet(believed))
         card.add_buttons(self._buttons(row.finding, view))
         if self.desk.explanations.answerable(row.finding):
             card.add_buttons([self._button("why", "Why here?  W")])
+        outlines = self.desk.boxes.outlines.model(row.finding) is not None
+        for entries in more_buttons(row.finding, outlines=outlines):
+            card.add_buttons([self._button(action_id, text) for action_id, text in entries])
         return card
 
     def _refresh_portrait(self) -> None:
@@ -203,6 +214,8 @@ class FindingsPanel(QFrame):
                 wanted.append(("heatmap", "Heatmap  H"))
         if finding.status.leaves:
             wanted = wanted[1:]
+        if finding.kind is Kind.MEASUREMENT:
+            wanted = [("reject", "Reject  X")]
         if finding.restorable:
             wanted.append(("restore", "Restore"))
         return [self._button(action_id, text) for action_id, text in wanted]

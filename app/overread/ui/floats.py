@@ -28,15 +28,17 @@ class Sheet(QFrame):
         title.setFont(style.font(16, bold=True))
         column.addWidget(title)
         row = QHBoxLayout()
-        row.setSpacing(40)
+        row.setSpacing(20)
         groups = list(dict.fromkeys(action.group for action in ACTIONS))
         tables = [(group, _rows(group, keys)) for group in groups]
         tables.append(("Mouse", list(MOUSE)))
-        for chosen in _in_columns(tables, 3):
+        self._columns: list[QLabel] = []
+        for chosen in _in_columns(tables, 4):
             text = "".join(_table(name, rows) for name, rows in chosen)
             label = QLabel(text)
             label.setTextFormat(Qt.TextFormat.RichText)
             label.setAlignment(Qt.AlignmentFlag.AlignTop)
+            self._columns.append(label)
             row.addWidget(label)
         column.addLayout(row)
         self.hide()
@@ -47,7 +49,15 @@ class Sheet(QFrame):
             self.hide()
             return
         parent = self.parentWidget()
-        self.adjustSize()
+        for pixels in (13, 12, 11):  # on a small screen all of it in small letters
+            for label in self._columns:
+                label.setFont(style.font(pixels))
+            column = self.layout()
+            if column is not None:
+                column.activate()
+            self.adjustSize()
+            if parent is None or (self.width() <= parent.width() and self.height() <= parent.height() - 48):
+                break
         if parent is not None:
             self.move((parent.width() - self.width()) // 2, max(48, (parent.height() - self.height()) // 2))
         self.show()
@@ -55,10 +65,12 @@ class Sheet(QFrame):
 
 
 def _rows(group: str, keys: Keys) -> list[tuple[str, str]]:
-    """Keys and names of a group; the nine window presets on one line."""
-    named = [a for a in ACTIONS if a.group == group and keys(a) and not a.id.startswith("preset-")]
+    """Keys and names of a group; the nine window presets on one line, and so the keys that move and resize a box."""
+    named = [a for a in ACTIONS if a.group == group and keys(a) and not a.id.startswith(("preset-", "box-"))]
     presets = [keys(a) for a in ACTIONS if a.group == group and a.id.startswith("preset-")]
     lines = [(keys(a), a.text) for a in named]
+    if any(a.group == group and a.id.startswith("box-") for a in ACTIONS):
+        lines += [("Ctrl+← PgUp …", "Move the box"), ("Ctrl+Shift+← …", "Resize the box")]
     return [*lines, (f"{presets[0]} … {presets[-1]}", "Window presets")] if presets else lines
 
 
@@ -79,7 +91,7 @@ def _in_columns(
 
 def _table(name: str, rows: list[tuple[str, str]]) -> str:
     cells = "".join(
-        f'<tr><td style="padding: 1px 12px 1px 0; color: {style.ACTIVE}">{escape(key)}</td><td>{escape(text)}</td></tr>'
+        f'<tr><td style="padding: 1px 8px 1px 0; color: {style.ACTIVE}">{escape(key)}</td><td>{escape(text)}</td></tr>'
         for key, text in rows
     )
     return (

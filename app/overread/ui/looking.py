@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from overread.domain.finding import Finding
 from overread.domain.geometry import Index, Plane, plane_axes
 from overread.domain.study import Window
@@ -144,6 +146,16 @@ def heatmap(session: Session) -> None:
     session.set_view(replace(session.view, heatmap=not session.view.heatmap))
 
 
+def select(session: Session, finding: Finding) -> None:
+    """Select a finding where the reader is; what was marked beside another one is marked no more."""
+    session.set_view(replace(session.view, selected=finding.id, marked=frozenset()))
+
+
+def heat_opacity(session: Session, value: float) -> None:
+    """How strongly a heatmap covers the image."""
+    session.set_view(replace(session.view, heat_opacity=min(max(value, 0.0), 1.0)))
+
+
 def show(session: Session, finding: Finding) -> None:
     """Select a finding and go to its largest slice, its middle under the crosshair.
 
@@ -157,8 +169,10 @@ def show(session: Session, finding: Finding) -> None:
     if finding.measures is not None:
         middle[0] = finding.measures.largest_slice
     cursor = image.stack.grid.clamp(middle) if finding.mask else session.view.cursor
+    if finding.measurement is not None:
+        cursor = image.stack.grid.clamp(np.mean(finding.measurement.points, axis=0))
     if finding.heatmap is not None:
         at = list(cursor)
         at[plane_axes(image.stack.grid, finding.heatmap.plane).through] = finding.heatmap.index
         cursor = image.stack.grid.clamp(at)
-    session.set_view(replace(session.view, cursor=cursor, selected=finding.id))
+    session.set_view(replace(session.view, cursor=cursor, selected=finding.id, marked=frozenset()))

@@ -41,6 +41,7 @@ from overread.ui.plugins_window import PluginsWindow
 from overread.ui.settings_window import SettingsWindow
 from overread.ui.status_bar import StatusBar
 from overread.ui.study_panel import StudyPanel
+from overread.ui.term_finder import TermFinder
 from overread.ui.top_bar import TopBar
 from overread.ui.welcome import Welcome
 
@@ -95,6 +96,7 @@ class MainWindow(QMainWindow):
         column.addWidget(self.status_bar)
         self.setCentralWidget(centre)
         self.sheet = Sheet(self, self.keys_of)
+        self.term_finder: TermFinder = TermFinder(self.session, self)
         self.palette_float = Palette(self, self.keys_of, lambda action: action.when(self))
         for panel in (self.top_bar, self.findings_panel, self.welcome):
             panel.triggered.connect(self.trigger)
@@ -239,7 +241,8 @@ class MainWindow(QMainWindow):
 
     def escape(self) -> None:
         """Put away what floats, lay down the pen, stop what runs: one thing at a time."""
-        if self.sheet.isVisible() or self.palette_float.isVisible():
+        if any(one.isVisible() for one in (self.sheet, self.palette_float, self.term_finder)):
+            self.term_finder.hide()
             self.sheet.hide()
             self.palette_float.hide()
         elif self.isFullScreen():
@@ -265,6 +268,10 @@ class MainWindow(QMainWindow):
         """Disc or ball."""
         brush = self.session.view.brush
         self.session.set_view(replace(self.session.view, brush=replace(brush, sphere=not brush.sphere)))
+
+    def next_class(self) -> None:
+        """The heatmap of the next class."""
+        self.findings_panel.heat_bar.next_class()
 
     def toggle_sheet(self) -> None:
         """Show or hide all keys."""

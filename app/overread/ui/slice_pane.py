@@ -16,10 +16,11 @@ from overread.domain.heatmap import Heatmap
 from overread.domain.view import Layout, Tool, slice_index
 from overread.render.boxes import BoxMark, box_marks, box_text
 from overread.render.heat import shown_here
+from overread.render.measures import MeasureMark, measure_marks
 from overread.render.overlay import Layer
 from overread.render.projection import Projection, project
 from overread.render.slices import compose
-from overread.ui import captions, looking, marks
+from overread.ui import captions, hands, looking, marks
 from overread.ui.desk import Desk
 from overread.ui.gestures import Gesture, PaintDrag, PanDrag, WindowDrag, ZoomDrag
 
@@ -41,7 +42,8 @@ class SlicePane(QWidget):
         self._bytes: NDArray[np.uint8] | None = None
         self._stale = True
         self._mouse: QPointF | None = None
-        self._boxes: list[BoxMark] = []
+        self.boxes_here: list[BoxMark] = []
+        self._measures: list[MeasureMark] = []
         self._heatmap: Heatmap | None = None
         self._wheel = 0
         self.painted = 0
@@ -119,6 +121,7 @@ class SlicePane(QWidget):
                 self._compose(projection)
             if self._picture is not None:
                 painter.drawImage(QRectF(self.rect()), self._picture)
+                self.desk.first_look.looked(image.stack.uid)
         elif state == 2:
             number = projection.index + 1
             reason = next((f for f in image.ready.failures if f.startswith(f"Slice {number}:")), "")
@@ -140,7 +143,8 @@ class SlicePane(QWidget):
         image, view = self.session.image, self.session.view
         assert image is not None
         ratio = self.devicePixelRatioF()
-        self._boxes = self._box_marks(projection)
+        self.boxes_here = self._box_marks(projection)
+        self._measures = measure_marks(self.desk.visible(), projection, view.selected)
         self._heatmap = self._heatmap_here(projection)
         picture = compose(
             image.volume,
@@ -149,8 +153,10 @@ class SlicePane(QWidget):
             invert=view.invert,
             findings=self.desk.visible(),
             live=self._live(projection) if view.overlays else (),
-            boxes=self._boxes,
+            boxes=self.boxes_here,
+            measures=self._measures,
             heatmap=self._heatmap,
+            heat_opacity=view.heat_opacity,
             selected=view.selected,
             original=view.original,
             opacity=view.opacity,
@@ -175,27 +181,29 @@ class SlicePane(QWidget):
             return []
         fresh = self.session.runs.live_boxes(image.stack.uid, self.plane, projection.index)
         marked = [BoxMark(box.edges, box_text(box.label, box.score)) for box in fresh]
-        return marked + box_marks(self.desk.visible(), projection.axes, projection.index, view.selected)
+        return marked + box_marks(self.desk.visible(), projection.axes, projection.index, view.selected, view.marked)
 
     def _heatmap_here(self, projection: Projection) -> Heatmap | None:
         """The heatmap of the selected finding, its own or one that was asked for, where it lies on this slice."""
         finding, view = self.session.selected, self.session.view
         if finding is None or finding.id in view.hidden or not (view.overlays and view.heatmap):
             return None
-        seen = finding.heatmap or self.desk.explanations.here(finding, self.plane, projection.index)
+        seen = self.desk.heatmap(finding, self.plane, projection.index)
         return seen if seen is not None and shown_here(seen, projection) else None
 
     def _marks(self, painter: QPainter, projection: Projection, width: float, height: float) -> None:
         view, ratio = self.session.view, self.devicePixelRatioF()
         if not self._stale:
-            captions.box_labels(painter, self._boxes, projection, ratio, width, height)
+            captions.box_labels(painter, self.boxes_here, projection, ratio, width, height)
+            captions.grips(painter, self.boxes_here, self._measures, projection, ratio)
+            captions.measure_labels(painter, self._measures, projection, ratio, width, height)
             if self._heatmap is not None:
                 captions.heat_key(painter, self._heatmap, projection, width, height)
         if view.layout is Layout.THREE:
             k, j, i = view.cursor
             x, y = projection.to_screen((float(k), float(j), float(i)))
             marks.crosshair(painter, x / ratio, y / ratio, width, height)
-        if view.tool is not Tool.WINDOW and self._mouse is not None:
+        if view.tool.pen and self._mouse is not None:
             size = view.brush.diameter_mm * self.logical_pixels_per_mm
             erase = view.tool is Tool.ERASER
             marks.pen_outline(painter, self._mouse.x(), self._mouse.y(), size, size, erase=erase)
@@ -232,7 +240,10 @@ class SlicePane(QWidget):
         self._mouse = at
         if event.button() is Qt.MouseButton.LeftButton:
             index = self.index_at(at)
-            if self.session.view.tool is Tool.WINDOW:
+            self._gesture = hands.pressed(self, at, event.modifiers())
+            if self._gesture is not None:
+                self.update()
+            elif self.session.view.tool is Tool.WINDOW:
                 self._gesture = WindowDrag(self, at)
             elif index is not None and self.desk.begin_stroke(index, self.plane):
                 self._gesture = PaintDrag(self)
@@ -246,6 +257,10 @@ class SlicePane(QWidget):
         self._mouse = event.position()
         if self._gesture is not None:
             self._gesture.move(self._mouse)
+        elif self.desk.measures.aiming:
+            self.desk.measures.aim_at(self.plane, self.index_at(self._mouse, anywhere=True))
+        else:
+            self.setCursor(hands.cursor(self, self._mouse))
         self.update()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
@@ -274,7 +289,9 @@ class SlicePane(QWidget):
         self._wheel += delta
         steps = int(self._wheel / _NOTCH)
         self._wheel -= steps * _NOTCH
-        if steps:
+        if steps and self.desk.boxes.drawing:
+            self.desk.boxes.deepen(self.plane, steps)
+        elif steps:
             fast = 10 if held & Qt.KeyboardModifier.ShiftModifier else 1
             looking.scroll(self.session, self.plane, -steps * fast)
 

@@ -1,0 +1,29 @@
+"""The buttons of the selected finding beyond the verdict: what can be done to a box, a measurement, a class."""
+
+from __future__ import annotations
+
+from overread.domain.finding import Finding, Kind, Status
+
+# Action and text, row by row.
+Rows = tuple[tuple[tuple[str, str], ...], ...]
+
+
+def more_buttons(finding: Finding, *, outlines: bool) -> Rows:
+    """What there is for a finding; `outlines` says whether a model can outline a box."""
+    name = ("relabel", "Name…  Ctrl+L")
+    if finding.status is Status.REJECTED:
+        return ()
+    if finding.kind is Kind.DETECTION:
+        first = (("outline", "Outline  C"),) if outlines else ()
+        last = (name,) if finding.model is not None else (name, ("delete", "Delete  Del"))
+        return (*first, ("split", "Split  J"), ("merge", "Merge  U")), last
+    if finding.kind is Kind.CLASSIFICATION:
+        turned = () if finding.proposed is not None else (("turn", f"Say {_other(finding)}  Y"),)
+        return ((*turned, name),)
+    if finding.model is None:
+        return ((name, ("delete", "Delete  Del")),)
+    return ((name,),)
+
+
+def _other(finding: Finding) -> str:
+    return "absent" if finding.positive else "present"
