@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from highdicom.seg import SegmentationTypeValues as Types
 from pydicom import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -18,7 +19,7 @@ from pydicom.uid import (
 
 from overread.dicom.product import Parcel, Product, require
 from overread.dicom.source import SourceHeaders
-from overread.dicom.write_seg import algorithm_name, write_seg
+from overread.dicom.write_seg import algorithm_name, layers, write_seg
 from overread.domain.finding import Code, Finding, Status
 from overread.domain.study import Stack
 
@@ -51,6 +52,24 @@ def without_outline(stack: Stack, finding: Finding) -> str:
     )
 
 
+def _write_labelmap(parcel: Parcel) -> list[Path]:
+    """What overlaps goes into files of its own."""
+    return [
+        parcel.save(
+            write_seg(parcel.stack, parcel.headers, layer, parcel.reader, parcel.number, Types.LABELMAP),
+            f"layer {number}" if number > 1 else "",
+        )
+        for number, layer in enumerate(layers(parcel.findings), start=1)
+    ]
+
+
+def _check_labelmap(parcel: Parcel, paths: Sequence[Path]) -> None:
+    wanted = layers(parcel.findings)
+    require(len(paths) == len(wanted), "another number of label maps")
+    for path, layer in zip(paths, wanted, strict=True):
+        check_seg(pydicom.dcmread(path), parcel.headers, layer)
+
+
 def _write(parcel: Parcel) -> list[Path]:
     written = write_seg(parcel.stack, parcel.headers, parcel.findings, parcel.reader, parcel.number)
     return [parcel.save(written)]
@@ -66,7 +85,10 @@ def check_seg(written: Dataset, headers: SourceHeaders, findings: Sequence[Findi
     stack = headers.stack
     source_frame = headers.first.get("FrameOfReferenceUID")
     require(written.get("FrameOfReferenceUID") == source_frame, "another frame of reference")
-    require(len(written.SegmentSequence) == len(findings), "another number of segments")
+    labels = written.SegmentationType == "LABELMAP"
+    # A label map describes what is no finding, too: the voxels of number 0.
+    segments = [described for described in written.SegmentSequence if described.SegmentNumber > 0]
+    require(len(segments) == len(findings), "another number of segments")
     shared = written.SharedFunctionalGroupsSequence[0]
     if stack.grid.oriented:
         cosines = [float(value) for value in shared.PlaneOrientationSequence[0].ImageOrientationPatient]
@@ -77,11 +99,15 @@ def check_seg(written: Dataset, headers: SourceHeaders, findings: Sequence[Findi
         require(bool(np.allclose(spacing, stack.grid.spacing[1:], rtol=1e-4)), "another pixel spacing")
     place = {(frame.sop_instance_uid, frame.index): k for k, frame in enumerate(stack.frames)}
     where = headers.positions() if stack.grid.oriented else []
+    # The byte that fills up to an even number may look like another frame where frames have few pixels.
+    written.pixel_array_options(allow_excess_frames=False)
     pixels = written.pixel_array.reshape(-1, written.Rows, written.Columns)
     volumes = np.zeros((len(findings), *stack.grid.shape), np.bool_)
     seen: set[tuple[int, int]] = set()
     for pixel, group in zip(pixels, written.PerFrameFunctionalGroupsSequence, strict=True):
-        segment = int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber) - 1
+        segment = 0
+        if not labels:
+            segment = int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber) - 1
         (source,) = _macro("DerivationImageSequence", group, shared).SourceImageSequence
         index = int(source.get("ReferencedFrameNumber", 1)) - 1
         k = place.get((str(source.ReferencedSOPInstanceUID), index))
@@ -92,11 +118,15 @@ def check_seg(written: Dataset, headers: SourceHeaders, findings: Sequence[Findi
             require(bool(np.abs(position - where[k]).max() < _PLACE_MM), "a frame lies in another place than its image")
         require((segment, k) not in seen, "a frame is there twice")
         seen.add((segment, k))
-        volumes[segment, k] = pixel > 0
-    require(len(seen) == len(findings) * stack.grid.shape[0], "frames are missing")
+        if labels:
+            volumes[:, k] = pixel == np.arange(1, len(findings) + 1)[:, None, None]
+            require(int(pixel.max()) <= len(findings), "a number stands for nothing")
+        else:
+            volumes[segment, k] = pixel > 0
+    require(len(seen) == (1 if labels else len(findings)) * stack.grid.shape[0], "frames are missing")
     for segment, finding in enumerate(findings):
         require(np.array_equal(volumes[segment], finding.mask.voxels), f"voxels of segment {segment + 1} differ")
-        described = written.SegmentSequence[segment]
+        described = segments[segment]
         require(described.SegmentNumber == segment + 1, "segments are numbered in another way")
         require(described.get("TrackingUID") == finding.id, f"segment {segment + 1} lost its tracking UID")
         same_concept(described.SegmentedPropertyTypeCodeSequence, finding.concept)
@@ -125,4 +155,5 @@ def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
     return found
 
 
+LABELMAP = Product("labelmap", "Label map (SEG LABELMAP)", _write_labelmap, _check_labelmap, without_outline)
 SEG = Product("seg", "Segmentation (SEG)", _write, _check, without_outline)

@@ -33,23 +33,21 @@ def _refuse(stack: Stack, finding: Finding) -> str:
     return "" if has_place(finding, stack) else "It lies across images that have no place in the patient."
 
 
-def _segmentation(parcel: Parcel) -> Dataset | None:
-    """The segmentation that left with the report and holds the same voxels."""
-    for product in ("seg", "labelmap"):
-        for path in parcel.before.get(product, ()):
-            return pydicom.dcmread(path, stop_before_pixels=True)
-    return None
+def _segmentations(parcel: Parcel) -> list[Dataset]:
+    """The segmentations that left with the report and hold the same voxels: label maps where there is nothing else."""
+    paths = parcel.before.get("seg") or parcel.before.get("labelmap") or ()
+    return [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
 
 
 def _write(parcel: Parcel) -> list[Path]:
-    return [parcel.save(write_sr(parcel, _segmentation(parcel)))]
+    return [parcel.save(write_sr(parcel, _segmentations(parcel)))]
 
 
 def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
     (path,) = paths
-    written, segmentation = pydicom.dcmread(path), _segmentation(parcel)
+    written, segmentations = pydicom.dcmread(path), _segmentations(parcel)
     _standing(written, parcel)
-    own = [] if segmentation is None else [str(segmentation.SOPInstanceUID)]
+    own = [str(item.SOPInstanceUID) for item in segmentations]
     spoken_of = {*(str(image.SOPInstanceUID) for image in parcel.headers.images), *own}
     require(set(_evidence(written)) == spoken_of, "its evidence is not what it speaks of")
     studies = {str(study.StudyInstanceUID) for study in written.CurrentRequestedProcedureEvidenceSequence}
@@ -57,9 +55,11 @@ def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
     findings = [*parcel.findings, *parcel.rejected]
     groups = [item for item in _walk(written) if _code(item) == "125007"]
     require(len(groups) == len(findings), "another number of measurement groups")
-    segments = {}
-    if segmentation is not None:
-        segments = {str(one.TrackingUID): (own[0], int(one.SegmentNumber)) for one in segmentation.SegmentSequence}
+    segments = {
+        str(segment.get("TrackingUID", "")): (str(item.SOPInstanceUID), int(segment.SegmentNumber))
+        for item in segmentations
+        for segment in item.SegmentSequence
+    }
     for group, finding in zip(groups, findings, strict=True):
         _group(list(_walk(group)), parcel, finding, segments.get(finding.id))
 

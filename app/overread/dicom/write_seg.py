@@ -8,13 +8,14 @@ import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+from highdicom.seg import SegmentationTypeValues as Types
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from overread import __version__
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
-from overread.domain.finding import Code, Finding, ModelSource, Reader, Status
+from overread.domain.finding import Bools, Code, Finding, ModelSource, Reader, Status
 from overread.domain.study import Stack
 
 MANUFACTURER = "Overread"
@@ -64,19 +65,30 @@ def _description(number: int, finding: Finding) -> SegmentDescription:
 
 
 def write_seg(
-    stack: Stack, headers: SourceHeaders, findings: Sequence[Finding], reader: Reader, series_number: int
+    stack: Stack,
+    headers: SourceHeaders,
+    findings: Sequence[Finding],
+    reader: Reader,
+    series_number: int,
+    kind: Types = Types.BINARY,
 ) -> Dataset:
     """One SEG with a segment for each finding, every frame of the stack written, empty or not.
 
+    A LABELMAP holds one number for each voxel, so its findings must not overlap: `layers` sees to that.
     Viewers that place frames by counting would shift overlays if empty ones were left out. On a single image without
     a place in the patient the frames refer to that image alone (PS3.3 C.8.20.2), and without pixel spacing they have
     none either.
     """
-    pixels = np.stack([finding.mask.voxels for finding in findings], axis=-1).astype(np.uint8)
+    if kind is Types.LABELMAP:
+        pixels = np.zeros(stack.grid.shape, np.uint8 if len(findings) < 256 else np.uint16)
+        for number, finding in enumerate(findings, start=1):
+            pixels[finding.mask.box][finding.mask.inner] = number
+    else:
+        pixels = np.stack([finding.mask.voxels for finding in findings], axis=-1).astype(np.uint8)
     segmentation = Segmentation(
         source_images=list(headers.images),
         pixel_array=pixels,
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segmentation_type=kind,
         segment_descriptions=[_description(number, finding) for number, finding in enumerate(findings, start=1)],
         series_instance_uid=hd.UID(),
         series_number=series_number,
@@ -102,6 +114,21 @@ def write_seg(
     if headers.multiframe:
         _number_as_in_the_file(segmentation, stack)
     return segmentation
+
+
+def layers(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """The findings in as few groups as they come, in order, in each of which none overlaps another."""
+    taken: list[Bools] = []
+    found: list[list[Finding]] = []
+    for finding in findings:
+        box, inner = finding.mask.box, finding.mask.inner
+        free = next((at for at, voxels in enumerate(taken) if not (voxels[box] & inner).any()), len(taken))
+        if free == len(taken):
+            taken.append(np.zeros(finding.mask.shape, np.bool_))
+            found.append([])
+        taken[free][box] |= inner
+        found[free].append(finding)
+    return found
 
 
 def _number_as_in_the_file(segmentation: Dataset, stack: Stack) -> None:

@@ -63,23 +63,20 @@ def _observers(findings: Sequence[Finding], reader: Reader) -> ObservationContex
     return context
 
 
-def write_sr(parcel: Parcel, segmentation: Dataset | None) -> Dataset:
+def write_sr(parcel: Parcel, segmentations: Sequence[Dataset] = ()) -> Dataset:
     """One SR with a measurement group for each finding, then for those that were rejected where that is asked for.
 
-    Findings that are segments of `segmentation` refer to it. The document is partial while findings wait for a
-    verdict, and unverified unless somebody signs: accepting proposals is not signing a report.
+    Findings that are segments of one of the `segmentations` refer to it. The document is partial while findings wait
+    for a verdict, and unverified unless somebody signs: accepting proposals is not signing a report.
     """
     stack, headers = parcel.stack, parcel.headers
     findings = [*parcel.findings, *parcel.rejected]
-    segments = (
-        {} if segmentation is None else {str(s.TrackingUID): s.SegmentNumber for s in segmentation.SegmentSequence}
-    )
-    groups = [
-        group(
-            finding, headers, (segmentation, segments[finding.id]) if segmentation and finding.id in segments else None
-        )
-        for finding in findings
-    ]
+    segments = {
+        str(segment.get("TrackingUID", "")): (item, int(segment.SegmentNumber))
+        for item in segmentations
+        for segment in item.SegmentSequence
+    }
+    groups = [group(finding, headers, segments.get(finding.id)) for finding in findings]
     report: Any = MeasurementReport(
         observation_context=_observers(findings, parcel.reader),
         procedure_reported=_procedure(stack),
@@ -90,7 +87,7 @@ def write_sr(parcel: Parcel, segmentation: Dataset | None) -> Dataset:
     kind: Any = Comprehensive3DSR if any(line.slice is None for line in lines) else ComprehensiveSR
     signer = parcel.signed_by
     document: Dataset = kind(
-        evidence=[*headers.images, *([] if segmentation is None else [segmentation])],
+        evidence=[*headers.images, *segmentations],
         content=report[0],
         series_instance_uid=hd.UID(),
         series_number=parcel.number,

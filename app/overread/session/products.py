@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from overread.dicom.check_rtstruct import RTSTRUCT
-from overread.dicom.check_seg import SEG
+from overread.dicom.check_seg import LABELMAP, SEG
 from overread.dicom.check_sr import SR
 from overread.dicom.product import Product
 from overread.domain.errors import UserError
@@ -16,6 +16,7 @@ from overread.session.products_pictures import PNG, SC, SC_SERIES
 # A product may refer to what those before it have written.
 PRODUCTS: tuple[Product, ...] = (
     SEG,
+    LABELMAP,
     SR,
     RTSTRUCT,
     GSPS,

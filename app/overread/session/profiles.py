@@ -11,10 +11,12 @@ from overread.session.products import PRODUCTS, products
 # What leaves when nobody says otherwise.
 STANDARD = "standard"
 _EVERYTHING = "everything"
+# Not even everything: DCMTK 3.6.7 does not store label maps, and many archives with it.
+_BY_NAME_ALONE = ("labelmap",)
 # Names of products that another version has and this one has not would be an error: keep them in step.
 _BUILT_IN: dict[str, tuple[str, ...]] = {
     STANDARD: ("seg", "sr"),
-    _EVERYTHING: tuple(product.name for product in PRODUCTS),
+    _EVERYTHING: tuple(product.name for product in PRODUCTS if product.name not in _BY_NAME_ALONE),
 }
 
 
