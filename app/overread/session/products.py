@@ -12,6 +12,7 @@ from overread.domain.errors import UserError
 from overread.session.products_documents import GSPS
 from overread.session.products_maps import PM
 from overread.session.products_pictures import PNG, SC, SC_SERIES
+from overread.session.products_research import NIFTI, NIFTI_IMAGE, NRRD, OBJ, STL
 
 # A product may refer to what those before it have written.
 PRODUCTS: tuple[Product, ...] = (
@@ -24,6 +25,11 @@ PRODUCTS: tuple[Product, ...] = (
     SC_SERIES,
     PM,
     PNG,
+    NIFTI,
+    NIFTI_IMAGE,
+    NRRD,
+    STL,
+    OBJ,
 )
 
 
