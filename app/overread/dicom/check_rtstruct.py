@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from overread.dicom.check_seg import same_concept
 from overread.dicom.product import Parcel, Product, require
+from overread.dicom.source import person_name
 from overread.dicom.write_rtstruct import description, generation, roi_name, write_rtstruct
 from overread.domain.finding import Bools, Finding
 from overread.domain.geometry import Floats
@@ -37,8 +38,7 @@ def refuse(stack: Stack, finding: Finding) -> str:
 
 
 def _write(parcel: Parcel) -> list[Path]:
-    made = write_rtstruct(parcel.stack, parcel.headers, parcel.findings, parcel.reader, parcel.number)
-    return [parcel.save(made)]
+    return [parcel.save(write_rtstruct(parcel))]
 
 
 def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
@@ -51,6 +51,11 @@ def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
     many = len(parcel.findings)
     require(len(regions) == len(contours) == len(observations) == many, "another number of regions")
     _references(written, parcel)
+    before = [str(item.ReferencedSOPInstanceUID) for item in written.get("PredecessorStructureSetSequence", ())]
+    require(before == [left.sop_instance_uid for left in parcel.earlier], "it comes after other structure sets")
+    signer = written.get("ReviewerName"), written.ApprovalStatus
+    meant = (None, "UNAPPROVED") if parcel.signed_by is None else (person_name(parcel.signed_by.name), "APPROVED")
+    require(signer == meant, "it was signed by nobody, or by somebody else")
     for number, finding in enumerate(parcel.findings, start=1):
         region, drawn, observed = regions[number - 1], contours[number - 1], observations[number - 1]
         numbers = {int(region.ROINumber), int(drawn.ReferencedROINumber), int(observed.ReferencedROINumber)}

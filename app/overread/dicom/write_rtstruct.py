@@ -10,7 +10,7 @@ receiver adds or exclusive-ors them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import highdicom as hd
 import numpy as np
@@ -22,11 +22,11 @@ from pydicom.uid import RTStructureSetStorage
 from pydicom.valuerep import format_number_as_ds
 
 from overread.dicom.derived import derived, reference
+from overread.dicom.product import Left, Parcel
 from overread.dicom.source import SourceHeaders, person_name
 from overread.dicom.write_seg import MANUFACTURER, algorithm_name, concept
 from overread.domain.finding import Finding, Reader, Status
 from overread.domain.geometry import Floats
-from overread.domain.study import Stack
 from overread.imaging.outlines import keyholed, outlines
 
 # What stands for the study in a structure set; the class is retired, but the standard names no other (C.8.8.5).
@@ -35,14 +35,13 @@ _STUDY = "1.2.840.10008.3.1.2.3.1"
 _DIGITS = 6
 
 
-def write_rtstruct(
-    stack: Stack, headers: SourceHeaders, findings: Sequence[Finding], reader: Reader, series_number: int
-) -> Dataset:
+def write_rtstruct(parcel: Parcel) -> Dataset:
     """One structure set with a region of interest for each finding, all of which have voxels.
 
     Implicit VR Little Endian: with explicit VR a contour of some two thousand points would be too long for its DS.
     """
-    made = derived(headers, RTStructureSetStorage, "RTSTRUCT", series_number)
+    headers, findings, reader = parcel.headers, parcel.findings, parcel.reader
+    made = derived(headers, RTStructureSetStorage, "RTSTRUCT", parcel.number)
     made.OperatorsName = person_name(reader.name)
     made.PositionReferenceIndicator = headers.first.get("PositionReferenceIndicator")
     made.FrameOfReferenceUID = headers.first.FrameOfReferenceUID
@@ -55,8 +54,19 @@ def write_rtstruct(
     planes = _Planes(headers)
     made.ROIContourSequence = [_contours(n, item, headers, planes) for n, item in enumerate(findings, 1)]
     made.RTROIObservationsSequence = [_observation(n, item, reader) for n, item in enumerate(findings, 1)]
-    made.ApprovalStatus = "UNAPPROVED"
+    if parcel.earlier:
+        made.PredecessorStructureSetSequence = [_set(left) for left in parcel.earlier]
+    made.ApprovalStatus = "UNAPPROVED" if parcel.signed_by is None else "APPROVED"
+    if parcel.signed_by is not None:
+        made.ReviewDate, made.ReviewTime = made.StructureSetDate, made.StructureSetTime
+        made.ReviewerName = person_name(parcel.signed_by.name)
     return made
+
+
+def _set(left: Left) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = left.sop_class_uid, left.sop_instance_uid
+    return item
 
 
 class _Planes:

@@ -9,7 +9,7 @@ from overread.dicom.check_seg import LABELMAP, SEG
 from overread.dicom.check_sr import SR
 from overread.dicom.product import Product
 from overread.domain.errors import UserError
-from overread.session.products_documents import GSPS
+from overread.session.products_documents import GSPS, KO, PDF
 from overread.session.products_maps import PM
 from overread.session.products_pictures import PNG, SC, SC_SERIES
 from overread.session.products_research import NIFTI, NIFTI_IMAGE, NRRD, OBJ, STL
@@ -21,9 +21,11 @@ PRODUCTS: tuple[Product, ...] = (
     SR,
     RTSTRUCT,
     GSPS,
+    KO,
     SC,
     SC_SERIES,
     PM,
+    PDF,
     PNG,
     NIFTI,
     NIFTI_IMAGE,

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
+import pydicom
+
 from overread.dicom.check_gsps import check_gsps, no_presentation
+from overread.dicom.check_ko import check_ko
+from overread.dicom.check_pdf import check_pdf
 from overread.dicom.product import Parcel, Product
 from overread.dicom.write_gsps import write_gsps
-from overread.domain.study import Window
-from overread.session.pictures import window_of
+from overread.dicom.write_ko import write_ko
+from overread.dicom.write_pdf import write_pdf
+from overread.domain.finding import Finding
+from overread.domain.geometry import plane_axes
+from overread.domain.study import Stack, Window
+from overread.session.pictures import key_pictures, key_slice, window_of
 from overread.session.presets import opening_window
+from overread.session.report import report
 
 
 def _window(parcel: Parcel) -> Window:
@@ -31,4 +41,48 @@ def _check_gsps(parcel: Parcel, paths: Sequence[Path]) -> None:
     check_gsps(paths, parcel, _window(parcel))
 
 
+def _slice(stack: Stack, finding: Finding) -> int | None:
+    """The acquired slice (k) that shows a finding best, None where none does."""
+    drawn = finding.measurement or finding.heatmap
+    if drawn is not None and plane_axes(stack.grid, drawn.plane).through != 0:
+        return None
+    return key_slice(finding) if finding.measurement is None else finding.measurement.index
+
+
+def _no_slice(stack: Stack, finding: Finding) -> str:
+    return "It lies on no acquired slice." if _slice(stack, finding) is None else ""
+
+
+def _slices(parcel: Parcel) -> list[int]:
+    found = [_slice(parcel.stack, finding) for finding in parcel.findings]
+    return [k for k in found if k is not None]
+
+
+def _write_ko(parcel: Parcel) -> list[Path]:
+    return [parcel.save(write_ko(parcel.headers, parcel.findings, _slices(parcel), parcel.reader, parcel.number))]
+
+
+def _check_ko(parcel: Parcel, paths: Sequence[Path]) -> None:
+    (path,) = paths
+    check_ko(path, parcel, _slices(parcel))
+
+
+def _report(parcel: Parcel, when: datetime) -> bytes:
+    return report(parcel, list(key_pictures(parcel.volume, parcel.findings, parcel.window)), when)
+
+
+def _write_pdf(parcel: Parcel) -> list[Path]:
+    when = datetime.now().replace(microsecond=0)
+    return [parcel.save(write_pdf(parcel, _report(parcel, when), when))]
+
+
+def _check_pdf(parcel: Parcel, paths: Sequence[Path]) -> None:
+    (path,) = paths
+    written = pydicom.dcmread(path, specific_tags=["ContentDate", "ContentTime"])
+    when = datetime.strptime(f"{written.ContentDate}{written.ContentTime}", "%Y%m%d%H%M%S")
+    check_pdf(path, parcel, _report(parcel, when))
+
+
 GSPS = Product("gsps", "Presentation state with the annotations (GSPS)", _write_gsps, _check_gsps, no_presentation)
+KO = Product("ko", "Key slices (key object selection)", _write_ko, _check_ko, _no_slice)
+PDF = Product("pdf", "Report (PDF)", _write_pdf, _check_pdf, lambda stack, finding: "", tells_rejected=True)
