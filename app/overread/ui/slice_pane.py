@@ -201,7 +201,8 @@ class SlicePane(QWidget):
             captions.box_labels(painter, self.boxes_here, projection, ratio, width, height)
             captions.grips(painter, self.boxes_here, self._measures, projection, ratio)
             captions.measure_labels(painter, self._measures, projection, ratio, width, height)
-            asked = self.desk.comparisons.asked if view.overlays else None
+            first = view.layout is Layout.ONE or self.plane is view.plane  # one key is enough
+            asked = self.desk.comparisons.asked if view.overlays and first else None
             if asked is not None:
                 captions.agreement_key(painter, asked[0].name, asked[1].name, width)
             elif self._heatmap is not None:
