@@ -38,7 +38,7 @@ def test_two_models_are_compared_by_one_key(driver: Driver) -> None:
     session.edit("Read", (*session.findings, finding_of(stack, theirs, number=9, id="2.25.9", model="second")))
     before, undo = session.findings, session.undo_label
     driver.key(Qt.Key.Key_N)
-    driver.key(Qt.Key.Key_V)
+    driver.key(Qt.Key.Key_Q)
     assert session.view.compare == ("source:crowd", "source:second")
     driver.until(lambda: panel.result.text().startswith("Dice"))
     assert panel.isVisible()
@@ -67,7 +67,7 @@ def test_an_edit_is_compared_with_what_was_proposed(driver: Driver) -> None:
     driver.drag([driver.point((k, j, i + n)) for n in range(0, 12, 2)])
     edited = find(session.findings, first.id)
     assert edited is not None
-    driver.key(Qt.Key.Key_V)
+    driver.key(Qt.Key.Key_Q)
     assert session.view.compare == (f"original:{first.id}", f"finding:{first.id}")
     driver.until(lambda: panel.result.text().startswith("Dice"))
     expected = agreement(first.mask, edited.mask, image.stack.grid)
@@ -78,7 +78,7 @@ def test_an_edit_is_compared_with_what_was_proposed(driver: Driver) -> None:
     assert panel.result.text() == "One of the two is no longer there."
     session.edit(*redraw(session.findings, first.id, edited.mask, image.stack, session.reader, "Brush"))
     driver.until(lambda: panel.result.text().startswith("Dice"))
-    driver.key(Qt.Key.Key_V, Qt.KeyboardModifier.ShiftModifier)
+    driver.key(Qt.Key.Key_Q, Qt.KeyboardModifier.ShiftModifier)
     assert session.view.compare == ("source:crowd", "reviewed")
     driver.key(Qt.Key.Key_B)
     assert session.view.compare is None, "who draws wants to see what he draws on"

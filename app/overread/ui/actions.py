@@ -199,13 +199,13 @@ ACTIONS: tuple[Action, ...] = (
         "compare",
         "Review",
         "Compare two readings",
-        ("V",),
+        ("Q",),
         lambda w: w.desk.compare(),
         _any_finding,
         checked=lambda w: w.session.view.compare is not None,
     ),
     Action(
-        "compare-next", "Review", "Compare the next pair", ("Shift+V",), lambda w: w.desk.compare_next(), _any_finding
+        "compare-next", "Review", "Compare the next pair", ("Shift+Q",), lambda w: w.desk.compare_next(), _any_finding
     ),
     Action("edit", "Review", "Edit the finding", ("E",), lambda w: w.desk.edit(), _image, "pencil"),
     Action("why", "Review", "Why here? Ask the model", ("W",), lambda w: w.desk.why(), _selected),

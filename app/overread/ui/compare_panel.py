@@ -27,7 +27,7 @@ class ComparePanel(QFrame):
         title = QLabel("Compare")
         title.setFont(style.font(13, bold=True))
         head.addWidget(title, 1)
-        close = QPushButton("Close  V")
+        close = QPushButton("Close  Q")
         close.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         close.clicked.connect(desk.compare)
         head.addWidget(close)
