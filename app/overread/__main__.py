@@ -25,6 +25,7 @@ COMMANDS = {
     "nodes": "the receivers: list them, ask whether they answer",
     "audit": "who did what to a study, when, with which model",
     "doctor": "drivers, providers, self-tests: what serves, and why not more",
+    "deidentify": "DICOM files without their patients",
     "demo": "open the synthetic demo study",
 }
 
