@@ -39,12 +39,13 @@ def receiver(
     limits: Mapping[str, Any] | None = None,
     commits: Callable[[Dataset], Dataset] | None = None,
     title: str = "RECEIVER",
+    port: int = 0,
 ) -> Iterator[Receiver]:
     """One that takes these SOP classes; `limits` are attributes of its AE.
 
     `commits` makes the report for a request, which is sent on the same association.
     """
-    own = Receiver(free_port(), say)
+    own = Receiver(port or free_port(), say)
 
     def stored(event: evt.Event) -> int:
         dataset = event.dataset

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
@@ -12,8 +13,10 @@ from overread import paths
 from overread.network.nodes import Node
 from overread.network.outbox import Outbox
 from overread.network.packets import Packet, State
-from overread.network.sender import Sender
 from overread.session.jobs import Job, Jobs
+
+if TYPE_CHECKING:
+    from overread.network.sender import Sender
 
 # Seconds between two looks at what other processes did to the outbox, and after the disk has failed.
 _LOOK_S, _TROUBLE_S = 2.0, 60.0
@@ -64,7 +67,7 @@ class Sending:
 
     def __init__(self, jobs: Jobs, nodes: Callable[[], tuple[Node, ...]], box: Outbox) -> None:
         self._jobs, self._nodes, self.box = jobs, nodes, box
-        self._sender = Sender(box, nodes)
+        self._sender: Sender | None = None
         self._job: Job | None = None
         self._look_at = 0.0
         self.packets: tuple[Packet, ...] = ()
@@ -114,13 +117,19 @@ class Sending:
 
     def close(self) -> None:
         """Send no more; to be called when the jobs are at their end. What is left goes on with the next start."""
-        self._sender.close()
+        if self._sender is not None:
+            self._sender.close()
 
     def _look(self, job: Job) -> tuple[Packet, ...]:
-        self._sender.listen()
+        if self._sender is not None:
+            self._sender.listen()
         return self.box.packets()
 
     def _send(self, job: Job) -> tuple[Packet, ...]:
+        from overread.network.sender import Sender  # slow to import, and most sittings send nothing
+
+        if self._sender is None:
+            self._sender = Sender(self.box, self._nodes)
         while not job.cancel.cancelled and self._sender.step(job.cancel):
             pass
         return self.box.packets()

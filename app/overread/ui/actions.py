@@ -195,18 +195,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("lower-cutoff", "Review", "Show lower scores", (",",), lambda w: w.desk.cut(-CUTOFF_STEP), _any_finding),
     Action("raise-cutoff", "Review", "Hide lower scores", (".",), lambda w: w.desk.cut(CUTOFF_STEP), _any_finding),
     Action("list-all", "Review", "List all findings again", ("Shift+A",), lambda w: w.desk.list_all(), _any_finding),
-    Action(
-        "compare",
-        "Review",
-        "Compare two readings",
-        ("Q",),
-        lambda w: w.desk.compare(),
-        _any_finding,
-        checked=lambda w: w.session.view.compare is not None,
-    ),
-    Action(
-        "compare-next", "Review", "Compare the next pair", ("Shift+Q",), lambda w: w.desk.compare_next(), _any_finding
-    ),
     Action("edit", "Review", "Edit the finding", ("E",), lambda w: w.desk.edit(), _image, "pencil"),
     Action("why", "Review", "Why here? Ask the model", ("W",), lambda w: w.desk.why(), _selected),
     Action("restore", "Review", "Restore what the model drew", (), lambda w: w.desk.restore(), _selected, "restore"),
@@ -250,6 +238,7 @@ ACTIONS: tuple[Action, ...] = (
         "redo",
     ),
     Action("export", "Send", "Export as DICOM…", ("Ctrl+E",), lambda w: w.open_export(), _leaving, "export"),
+    Action("outbox", "Send", "What waits for receivers…", (), lambda w: w.outgoing.show(), _always),
     Action("reader", "Send", "Change the reader's name…", (), lambda w: w.open_export(), _always),
     Action("sheet", "Help", "Keys and mouse", ("F1",), lambda w: w.toggle_sheet(), _always, "help"),
     Action("palette", "Help", "Find an action", ("Ctrl+K",), lambda w: w.toggle_palette(), _always, "search"),

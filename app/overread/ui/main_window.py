@@ -36,6 +36,7 @@ from overread.ui.findings_panel import FindingsPanel
 from overread.ui.floats import Palette, Sheet
 from overread.ui.keys_page import keys_of
 from overread.ui.notice import Notice
+from overread.ui.outgoing import Outgoing
 from overread.ui.panes import Panes
 from overread.ui.plugins_window import PluginsWindow
 from overread.ui.settings_window import SettingsWindow
@@ -81,6 +82,7 @@ class MainWindow(QMainWindow):
         self.middle.addWidget(self.panes)
         self.findings_panel: FindingsPanel = FindingsPanel(self.desk, self)
         self.status_bar = StatusBar(self.session, self)
+        self.outgoing: Outgoing = Outgoing(self.session, self.status_bar, self.findings_panel.export_panel, self)
         self.notice = Notice(self.middle)
         centre = QWidget(self)
         column = QVBoxLayout(centre)
@@ -251,8 +253,6 @@ class MainWindow(QMainWindow):
             self.desk.drop_stroke()
         elif self.session.view.tool is not Tool.WINDOW:
             self.desk.take(self.session.view.tool)
-        elif self.session.view.compare is not None:
-            self.desk.compare()
         elif self.findings_panel.export_panel.isVisible():
             self.findings_panel.export_panel.hide()
         else:
@@ -354,6 +354,7 @@ class MainWindow(QMainWindow):
         self._geometry().setValue("geometry", self.saveGeometry())
         self.hide()  # a worker may have to end what it is at, an engine that is being built at the longest
         self.session.close()
+        self.outgoing.close()
         super().closeEvent(event)
 
     def _geometry(self) -> QSettings:

@@ -57,7 +57,7 @@ class StatusBar(QFrame):
         self.session = session
         self.setObjectName("bar")
         self.setFixedHeight(28)
-        row = QHBoxLayout(self)
+        self.row = row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 12, 0)
         row.setSpacing(8)
         self.dot = QLabel("●")
