@@ -54,6 +54,8 @@ class Variant:
 def optimise(recipe: Recipe, task: Task, weights: Path, folder: Path, *, steps: int, threads: int) -> Table:
     """Make and measure every variant of ``weights``; write the table, and the fastest that pays, to the model folder.
 
+    Where the recipe says why none ships, the table does so too.
+
     ``steps`` of fine-tuning follow each pruning. Pruned weights are kept beside ``weights``. Where a variant ships, the
     folder is measured again as it now is. The folder is one that `export` made from the same weights.
     """
@@ -98,8 +100,10 @@ def optimise(recipe: Recipe, task: Task, weights: Path, folder: Path, *, steps: 
             for name, file in files.items()
         ]
         paying = [one for one in made[1:] if one.pays(made[0])]
-        chosen = min(paying, key=lambda one: one.times[1].ratio, default=made[0])
-        table = Table(COLUMNS, tuple(_row(one, made[0], one is chosen) for one in made))
+        chosen = min([] if recipe.hold else paying, key=lambda one: one.times[1].ratio, default=made[0])
+        shipped = {one.name: f"no: {recipe.hold}" if recipe.hold and one in paying else "no" for one in made}
+        shipped[chosen.name] = "yes"
+        table = Table(COLUMNS, tuple(_row(one, made[0], shipped[one.name]) for one in made))
     table.write(folder / VARIANTS)
     if chosen is made[0]:
         card.refresh(folder)
@@ -122,11 +126,11 @@ COLUMNS = (
 )
 
 
-def _row(one: Variant, base: Variant, chosen: bool) -> tuple[str, ...]:
+def _row(one: Variant, base: Variant, shipped: str) -> tuple[str, ...]:
     cells = [one.name, f"{one.file.stat().st_size / 1e6:.2f}"]
     for timing in one.times.values():
         cells += [f"{timing.median:.1f} ({timing.p95:.1f})", f"{timing.ratio:.2f}"]
-    return (*cells, f"{one.score:.4f}", f"{(one.score - base.score) * 100:+.2f}", "yes" if chosen else "no")
+    return (*cells, f"{one.score:.4f}", f"{(one.score - base.score) * 100:+.2f}", shipped)
 
 
 def calibration(recipe: Recipe, task: Task, number: int = 32) -> list[F32]:

@@ -33,6 +33,7 @@ class Recipe:
     `compare` are the words of `data` that are others where nets are trained to be compared, `compare_phases` the
     shorter way that each of them goes then; where there is none they go the way of the model.
     `remark` is what who reads the card has to know of how the weights came about. `run` names the folder of its runs.
+    `hold` is why no variant of the model ships, however small and fast; "" where one may.
     `parts` are the recipes, files beside this one, of graphs that are added to the same model folder.
     """
 
@@ -54,6 +55,7 @@ class Recipe:
     compare: Mapping[str, Any] = field(default_factory=dict)
     compare_phases: tuple[Phase, ...] = ()
     remark: str = ""
+    hold: str = ""
     run: str = ""
     parts: tuple[str, ...] = ()
 
@@ -127,6 +129,7 @@ def of(table: Mapping[str, Any]) -> Recipe:
         compare={key: value for key, value in compare.items() if key != "phase"},
         compare_phases=_phases(compare.get("phase", ())),
         remark=str(table.get("remark", "")),
+        hold=str(table.get("hold", "")),
         run=str(table.get("run", manifest["id"])),
         parts=tuple(str(name) for name in table.get("parts", ())),
     )

@@ -188,6 +188,24 @@ def test_images_come_onto_the_canvas() -> None:
     assert (cut[:, :2] == cut[:, 2:3]).all()
 
 
+def test_what_pays_is_held_back_where_the_recipe_says_why(
+    task: Squares, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "glioma-flair"
+    task.export(weights, folder)
+    before = (folder / "model.onnx").read_bytes()
+
+    def timed(files: dict[str, Path], tensor: object, threads: int) -> dict[str, variants.Timing]:
+        return {name: variants.Timing(1, 1, 0.5 if name == "fp16" else 1) for name in files}
+
+    monkeypatch.setattr(variants, "timed", timed)
+    held = replace(task.plan, hold="its heatmaps differ")
+    table = optimise.optimise(held, task, weights, folder, steps=1, threads=1)
+    said = {row[0].split()[0]: row[-1] for row in table.rows}
+    assert (said["unoptimised"], said["fp16"], said["int8"]) == ("yes", "no: its heatmaps differ", "no")
+    assert (folder / "model.onnx").read_bytes() == before
+
+
 @pytest.mark.parametrize("ratio", [0.5, 2.0])
 def test_every_variant_is_measured_and_what_pays_ships(
     task: Squares, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ratio: float

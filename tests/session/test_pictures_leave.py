@@ -15,9 +15,10 @@ from pydicom import Dataset
 
 from overread.dicom.export import Written, export
 from overread.domain.errors import UserError
-from overread.domain.finding import Kind, Mask, Status
+from overread.domain.finding import Code, Kind, Mask, Status
 from overread.domain.geometry import acquired_plane
 from overread.domain.heatmap import Heatmap
+from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.study import Stack, Window
 from overread.render.overlay import COLOURS
 from overread.session.pictures import key_slice
@@ -26,6 +27,7 @@ from support.findings import READER, finding, opened
 from support.leaving import ball, faults, smooth, spoil
 from support.series import changed, write_series
 
+LENGTH, MM = Code("410668003", "SCT", "Length"), Code("mm", "UCUM", "millimeter")
 REAL = [
     "glioma-fg6692/05_FLAIR_AX",
     "chest-ct-cptac",
@@ -153,7 +155,7 @@ def test_a_picture_for_each_finding_on_the_slice_with_its_largest_area(
         assert capture.Columns == 2 * stack.grid.shape[2]
         assert capture.Rows > 2 * stack.grid.shape[1]
         assert np.array_equal(_by_dcmtk(item.path, tmp_path, tool), capture.pixel_array)
-    assert key_slice(findings[0]) == 3
+    assert key_slice(findings[0], stack.grid) == 3
 
 
 def test_pictures_of_other_shapes_and_colours(data: Path, tmp_path: Path, tool: Callable[[str], str]) -> None:
@@ -194,6 +196,21 @@ def test_a_class_is_shown_with_its_heatmap_and_colour_bar(made: Stack, tmp_path:
     assert coloured[60:120, 300:420].mean() > 60 > 10 > coloured[240:300, 10:100].mean()
     with pytest.raises(UserError, match="image as a whole"):
         export(made, [elsewhere], tmp_path / "out", READER, products(["sc-series"]))
+
+
+def test_what_was_measured_is_drawn_where_it_was_measured(made: Stack, tmp_path: Path) -> None:
+    plane = acquired_plane(made.grid)
+    made_on = Measurement(Shape.LENGTH, plane, 4, ((4.0, 20.0, 30.0), (4.0, 20.0, 90.0)), (Value(LENGTH, 36.0, MM),))
+    about = {"kind": Kind.MEASUREMENT, "measurement": made_on, "measures": None, "score": None, "model": None}
+    measured = finding(made, np.zeros(made.grid.shape, bool), label="Length", anatomy=None, **about)
+    (item,) = export(made, [measured], tmp_path / "out", READER, products(["sc"]))
+    capture = pydicom.dcmread(item.path)
+    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == made.frames[4].sop_instance_uid
+    series = export(made, [measured], tmp_path / "out", READER, products(["sc-series"]))
+    pictures = [pydicom.dcmread(slice_.path).pixel_array.astype(int) for slice_ in series]
+    teal = [np.abs(picture - COLOURS[Status.ACCEPTED]).sum(axis=2) < 60 for picture in pictures]
+    assert teal[4][20, 30:90].mean() > 0.9
+    assert not any(there.any() for k, there in enumerate(teal) if k != 4)
 
 
 def test_png_are_the_same_pictures_and_name_nobody(made: Stack, tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_three_hundred_findings_stay_fluid(driver: Driver) -> None:
     session = driver.session
     assert session.image is not None
     stack = session.image.stack
-    places = [(k, j, i) for k in range(2, 22, 4) for j in range(10, 150, 18) for i in range(10, 150, 18)][:300]
+    places = [(k, j, i) for k in range(1, 22) for j in range(10, 150, 36) for i in range(10, 150, 36)][:300]
     many = tuple(
-        finding_of(stack, box_mask(stack.grid.shape, at, (3, 8, 8)), number=n, id=f"2.25.{n}", score=n / 300)
+        finding_of(stack, box_mask(stack.grid.shape, at, (2, 8, 8)), number=n, id=f"2.25.{n}", score=n / 300)
         for n, at in enumerate(places, start=1)
     )
     session.edit("Many", many)
@@ -162,4 +162,4 @@ def test_three_hundred_findings_stay_fluid(driver: Driver) -> None:
     panel = driver.window.findings_panel
     assert len(numbers(driver)) == 300
     assert len(panel.list.findChildren(FindingCard)) <= 2, "rows are painted, not built"
-    assert median(times) < 0.05, "what a key costs the window's thread, painting included"
+    assert median(times) < 0.1, "what a key costs the window's thread, painting included"

@@ -62,7 +62,10 @@ class Brush:
 
 @dataclass(frozen=True)
 class ViewState:
-    """All that decides what the panes show, apart from the voxels and the findings."""
+    """All that decides what the panes show, apart from the voxels and the findings.
+
+    `compare` names two readings of the series (`session.comparisons`); where they agree is then shown instead of them.
+    """
 
     cursor: Index = (0, 0, 0)
     plane: Plane = Plane.AXIAL
@@ -83,6 +86,7 @@ class ViewState:
     brush: Brush = field(default_factory=Brush)
     direction: int = 1
     listing: Listing = field(default_factory=Listing)
+    compare: tuple[str, str] | None = None
 
     def camera(self, plane: Plane) -> Camera:
         """How that plane lies in its pane."""
@@ -150,4 +154,5 @@ def resumed(kept: ViewState, fresh: ViewState) -> ViewState:
     kept = replace(kept, layout=fresh.layout, overlays=fresh.overlays, opacity=fresh.opacity)
     kept = replace(kept, heatmap=fresh.heatmap, heat_opacity=fresh.heat_opacity)
     # Nothing is selected, so that no heatmap is the first thing to be seen.
-    return replace(kept, brush=fresh.brush, tool=fresh.tool, listing=fresh.listing, selected=None, marked=frozenset())
+    kept = replace(kept, selected=None, marked=frozenset(), compare=None)
+    return replace(kept, brush=fresh.brush, tool=fresh.tool, listing=fresh.listing)

@@ -15,6 +15,7 @@ from overread.domain.study import Window
 from overread.domain.volume import Volume
 from overread.render.boxes import box_marks, draw_boxes
 from overread.render.heat import draw_heat, table
+from overread.render.measures import draw_measures, measure_marks
 from overread.render.overlay import COLOURS, draw, finding_layers
 from overread.render.projection import Projection
 from overread.render.slices import compose
@@ -61,24 +62,30 @@ def burned(
         draw_heat(rgb, heatmap, projection)
     draw(rgb, finding_layers(findings, axes, index, selected, original=False), projection, 0.0, thick)
     draw_boxes(rgb, box_marks(findings, axes, index, selected), projection, thick)
+    marks = measure_marks(findings, projection, selected)
+    draw_measures(rgb, marks, projection, 2 * thick)
     for finding in findings:
-        _name(rgb, finding, projection)
+        bounds = finding.bounds
+        if bounds is not None and bounds[axes.through] <= index < bounds[3 + axes.through]:
+            ends = [projection.to_screen((k - 0.5, j - 0.5, i - 0.5)) for k, j, i in (bounds[:3], bounds[3:])]
+            (left, _), (top, bottom) = sorted(x for x, _ in ends), sorted(y for _, y in ends)
+            _name(rgb, finding.title, (left, top, bottom), COLOURS[finding.status])
+    for mark in marks:
+        left, top, _, high = mark.bounds(projection)
+        for text in mark.lines[:1]:
+            _name(rgb, text, (left, top, top + high), COLOURS[mark.status])
     return rgb
 
 
-def _name(rgb: Bytes, finding: Finding, projection: Projection) -> None:
-    """Write a finding's name above its outline, or below where there is no room above."""
-    bounds, axes = finding.bounds, projection.axes
-    if bounds is None or not bounds[axes.through] <= projection.index < bounds[3 + axes.through]:
-        return
-    ends = [projection.to_screen((k - 0.5, j - 0.5, i - 0.5)) for k, j, i in (bounds[:3], bounds[3:])]
-    (left, _), (top, bottom) = sorted(x for x, _ in ends), sorted(y for _, y in ends)
+def _name(rgb: Bytes, text: str, beside: tuple[float, float, float], colour: Colour) -> None:
+    """Write a text above something, or below where there is no room above: its left, top and bottom."""
+    left, top, bottom = beside
     size = text_size(rgb)
-    wide = _width(finding.title, size)
+    wide = _width(text, size)
     y = round(top) - 4 if top - 4 >= size else round(bottom) + size + 3
     x = max(2, min(round(left), rgb.shape[1] - wide - 2))
-    if wide + 4 <= rgb.shape[1] // 2 and y <= rgb.shape[0] - 2:
-        write(rgb, finding.title, (x, y), size, COLOURS[finding.status])
+    if wide + 4 <= rgb.shape[1] * 2 // 3 and y <= rgb.shape[0] - 2:
+        write(rgb, text, (x, y), size, colour)
 
 
 def text_size(rgb: Bytes) -> int:

@@ -81,7 +81,7 @@ def draw(rgb: Bytes, layers: Sequence[Layer], projection: Projection, opacity: f
 
 
 def _draw(rgb: Bytes, layer: Layer, projection: Projection, opacity: float, thickness: float) -> None:
-    x, y, inside = _at_screen_size(layer, projection)
+    x, y, inside = at_screen_size(layer, projection)
     if inside.size == 0:
         return
     colour = COLOURS[layer.status]
@@ -106,7 +106,7 @@ def _fill(rgb: Bytes, x: int, y: int, inside: Bytes, colour: tuple[int, int, int
     cv2.copyTo(cv2.addWeighted(target, 1.0 - opacity, tint, opacity, 0.0), np.ascontiguousarray(cut), target)
 
 
-def _at_screen_size(layer: Layer, projection: Projection) -> tuple[int, int, Bytes]:
+def at_screen_size(layer: Layer, projection: Projection) -> tuple[int, int, Bytes]:
     """A layer's pixels at screen size (255 inside, 0 outside), and where their corner lies: (x, y, pixels).
 
     The lattice is that of the picture beneath. What lies far off the pane is cut away; a margin is kept, so that no
@@ -156,9 +156,9 @@ def outline(
     if is_dashed(status, dotted=dotted):
         on, off = (2, 5) if dotted else (_DASH, _GAP)
         scale = max(1.0, thickness / 1.5)
-        dashes = [piece for line in lines for piece in _dashes(line, round(on * scale), round(off * scale))]
-        cv2.polylines(rgb, dashes, False, (0, 0, 0), rim, cv2.LINE_AA)
-        cv2.polylines(rgb, dashes, False, colour, width, cv2.LINE_AA)
+        pieces = [piece for line in lines for piece in dashes(line, round(on * scale), round(off * scale))]
+        cv2.polylines(rgb, pieces, False, (0, 0, 0), rim, cv2.LINE_AA)
+        cv2.polylines(rgb, pieces, False, colour, width, cv2.LINE_AA)
     elif status is Status.EDITED:
         cv2.polylines(rgb, lines, True, colour, 3 * width + 1, cv2.LINE_AA)
         cv2.polylines(rgb, lines, True, (0, 0, 0), width, cv2.LINE_AA)
@@ -172,7 +172,7 @@ def is_dashed(status: Status, *, dotted: bool = False) -> bool:
     return dotted or status in (Status.PROPOSED, Status.REJECTED)
 
 
-def _dashes(line: NDArray[np.int32], on: int, off: int) -> list[NDArray[np.int32]]:
+def dashes(line: NDArray[np.int32], on: int, off: int) -> list[NDArray[np.int32]]:
     """Cut a closed chain of neighbouring pixels into dashes of equal length; short ones stay whole."""
     if len(line) <= on + off:
         return [np.concatenate([line, line[:1]])]

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.finding import Finding, Kind, Mask, Status
-from overread.domain.geometry import PlaneAxes, acquired_plane, edge_letters, plane_axes
+from overread.domain.geometry import Grid, PlaneAxes, acquired_plane, edge_letters, plane_axes
 from overread.domain.heatmap import Heatmap
 from overread.domain.study import Window
 from overread.domain.volume import Volume
 from overread.render.burned import burned, captioned, lettered, noted, with_colour_bar
+from overread.render.measures import words
 from overread.session.presets import fitted, opening_window
 
 Bytes = NDArray[np.uint8]
@@ -47,14 +48,17 @@ class Picture:
     aspect: float
 
 
-def key_slice(finding: Finding) -> int | None:
+def key_slice(finding: Finding, grid: Grid) -> int | None:
     """The acquired slice (k) that shows most of a finding: the one with the largest area of its outline.
 
-    The middle of a box without outline; the slice of a class's heatmap, 0 where it has none. None for a heatmap that
-    lies on no acquired slice.
+    The middle of a box without outline, the slice of a class's heatmap or of a measurement, the first one for a class
+    without heatmap. None for what lies on a slice of another plane.
     """
+    lying = finding.heatmap or finding.measurement
+    if lying is not None:
+        return lying.index if plane_axes(grid, lying.plane).through == 0 else None
     if finding.kind is Kind.CLASSIFICATION:
-        return 0 if finding.heatmap is None else finding.heatmap.index
+        return 0
     if finding.mask:
         return largest_slice(finding.mask)
     bounds = finding.bounds
@@ -86,13 +90,12 @@ def key_pictures(volume: Volume, findings: Sequence[Finding], window: Window | N
     `window` is the one that the series opens with unless another is given.
     """
     grid, window = volume.grid, window or window_of(volume)
-    plane = acquired_plane(grid)
-    axes = plane_axes(grid, plane)
+    axes = plane_axes(grid, acquired_plane(grid))
     edges = edge_letters(grid, axes)
     times = max(1, -(-_LEAST_SIDE // max(grid.shape[1:])))
     for finding in findings:
-        index, heatmap = key_slice(finding), finding.heatmap
-        if index is None or (heatmap is not None and heatmap.plane is not plane):
+        index, heatmap = key_slice(finding, grid), finding.heatmap
+        if index is None:
             continue
         rgb = burned(volume, axes, index, window, findings, selected=finding.id, heatmap=heatmap, times=times)
         lettered(rgb, edges)
@@ -128,6 +131,8 @@ def caption(finding: Finding, index: int, volume: Volume) -> list[str]:
     if size is not None:
         axes = f"{size.long_axis_mm:.1f} × {size.short_axis_mm:.1f} mm"
         lines.append(f"{size.volume_ml:.2f} ml, {axes}")
+    if finding.measurement is not None:
+        lines += words(finding.measurement)
     where = f"slice {index + 1} of {volume.grid.shape[0]}"
     if finding.score is not None:
         what = "probability" if finding.kind is Kind.CLASSIFICATION else "score"

@@ -13,6 +13,7 @@ from overread.session.products_documents import GSPS, KO, PDF
 from overread.session.products_maps import PM
 from overread.session.products_pictures import PNG, SC, SC_SERIES
 from overread.session.products_research import NIFTI, NIFTI_IMAGE, NRRD, OBJ, STL
+from overread.session.products_table import CSV
 
 # A product may refer to what those before it have written.
 PRODUCTS: tuple[Product, ...] = (
@@ -32,6 +33,7 @@ PRODUCTS: tuple[Product, ...] = (
     NRRD,
     STL,
     OBJ,
+    CSV,
 )
 
 

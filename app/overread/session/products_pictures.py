@@ -12,8 +12,7 @@ from imagecodecs import png_decode
 from overread.dicom.check_sc import check_capture, one_series
 from overread.dicom.product import Parcel, Product, require
 from overread.dicom.write_sc import write_key_picture, write_series_picture
-from overread.domain.finding import Finding, Status
-from overread.domain.geometry import acquired_plane
+from overread.domain.finding import Finding, Kind, Status
 from overread.domain.study import Stack
 from overread.render.burned import png
 from overread.session.pictures import NOTE, Picture, key_pictures, key_slice, series_pictures
@@ -23,13 +22,14 @@ _STATUS = {Status.ACCEPTED: "accepted as proposed", Status.EDITED: "accepted aft
 
 def _no_slice(stack: Stack, finding: Finding) -> str:
     """Why a finding has no key picture."""
-    across = finding.heatmap is not None and finding.heatmap.plane is not acquired_plane(stack.grid)
-    return "It lies on no acquired slice." if key_slice(finding) is None or across else ""
+    return "It lies on no acquired slice." if key_slice(finding, stack.grid) is None else ""
 
 
-def _no_outline(stack: Stack, finding: Finding) -> str:
+def _nothing_drawn(stack: Stack, finding: Finding) -> str:
     """Why a finding cannot be seen in a whole series."""
-    return "It speaks of the image as a whole, so there is nothing to draw." if finding.bounds is None else ""
+    if finding.kind is Kind.CLASSIFICATION:
+        return "It speaks of the image as a whole, so there is nothing to draw."
+    return _no_slice(stack, finding)
 
 
 def _pictures(parcel: Parcel) -> Iterator[Picture]:
@@ -101,6 +101,6 @@ def _check_png(parcel: Parcel, paths: Sequence[Path]) -> None:
 
 SC = Product("sc", "Key pictures (secondary capture)", _write_sc, _check_sc, _no_slice)
 SC_SERIES = Product(
-    "sc-series", "The whole series with outlines (secondary capture)", _write_series, _check_series, _no_outline
+    "sc-series", "The whole series with outlines (secondary capture)", _write_series, _check_series, _nothing_drawn
 )
 PNG = Product("png", "Key pictures (PNG)", _write_png, _check_png, _no_slice)

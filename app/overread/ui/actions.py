@@ -195,6 +195,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("lower-cutoff", "Review", "Show lower scores", (",",), lambda w: w.desk.cut(-CUTOFF_STEP), _any_finding),
     Action("raise-cutoff", "Review", "Hide lower scores", (".",), lambda w: w.desk.cut(CUTOFF_STEP), _any_finding),
     Action("list-all", "Review", "List all findings again", ("Shift+A",), lambda w: w.desk.list_all(), _any_finding),
+    Action(
+        "compare",
+        "Review",
+        "Compare two readings",
+        ("Q",),
+        lambda w: w.desk.compare(),
+        _any_finding,
+        checked=lambda w: w.session.view.compare is not None,
+    ),
+    Action(
+        "compare-next", "Review", "Compare the next pair", ("Shift+Q",), lambda w: w.desk.compare_next(), _any_finding
+    ),
     Action("edit", "Review", "Edit the finding", ("E",), lambda w: w.desk.edit(), _image, "pencil"),
     Action("why", "Review", "Why here? Ask the model", ("W",), lambda w: w.desk.why(), _selected),
     Action("restore", "Review", "Restore what the model drew", (), lambda w: w.desk.restore(), _selected, "restore"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QLinearGradient, QPainter, QPen
 
 from overread.domain.heatmap import Heatmap
+from overread.render.agreement import BOTH, ONLY_A, ONLY_B, REGIONS
 from overread.render.boxes import BoxMark
 from overread.render.heat import table
 from overread.render.measures import MeasureMark, Rect, beside
@@ -140,3 +141,21 @@ def heat_key(painter: QPainter, heatmap: Heatmap, projection: Projection, width:
     painter.drawRect(QRectF(x, y, wide, high))
     for text, at_y in ((f"{most:.3g}", y), ("0", y + high - _LINE + 2)):
         halo(painter, text, x - 6 - metrics.horizontalAdvance(text), at_y)
+
+
+def agreement_key(painter: QPainter, one: str, other: str, width: float) -> None:
+    """What the parts of a map of agreement are, at the right edge of a pane; patches look as they do on the image."""
+    metrics = QFontMetricsF(style.font(12))
+    names = BOTH.name, f"{ONLY_A.name}: {one}", f"{ONLY_B.name}: {other}"
+    for number, (region, text) in enumerate(zip(REGIONS, names, strict=True)):
+        y = _TOP + number * (_LINE + 4)
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width / 2)
+        x = width - _MARGIN - metrics.horizontalAdvance(shown)
+        halo(painter, shown, x, y)
+        patch = QRectF(x - 34, y + 1, 26, 13)
+        painter.fillRect(patch, QColor(0, 0, 0))
+        fill = {0: Qt.BrushStyle.Dense5Pattern, 1: Qt.BrushStyle.BDiagPattern, -1: Qt.BrushStyle.FDiagPattern}
+        painter.setBrush(QBrush(QColor(*region.colour), fill[region.slant]))
+        line = {BOTH: Qt.PenStyle.SolidLine, ONLY_A: Qt.PenStyle.DashLine, ONLY_B: Qt.PenStyle.DotLine}
+        painter.setPen(QPen(QColor(*region.colour), 1.6, line[region]))
+        painter.drawRect(patch)

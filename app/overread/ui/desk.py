@@ -15,6 +15,7 @@ from overread.domain.heatmap import Heatmap
 from overread.domain.listing import Listing, below, listed, source_id, terms, unseen
 from overread.domain.view import Tool
 from overread.imaging.paint import Stroke, empty
+from overread.session.comparisons import Comparisons, pairs
 from overread.session.explanations import Explanations
 from overread.session.first_look import FirstLook
 from overread.session.imports import Imports
@@ -33,6 +34,7 @@ class Desk(QObject):
 
     draft_changed = Signal()
     explained = Signal()
+    compared = Signal()
     imported = Signal()  # what others found was read, or is no longer there
     told = Signal(str, str, str)  # title, hint, kind ("good" or "")
     asked_reason = Signal()
@@ -41,6 +43,7 @@ class Desk(QObject):
         super().__init__(parent)
         self.session = session
         self.explanations = Explanations(session, self.explained.emit)
+        self.comparisons = Comparisons(session, self.compared.emit)
         self.imports = Imports(session, self.imported.emit)
         self.boxes = BoxDesk(session, self.draft_changed.emit, self.told.emit)
         self.measures = MeasureDesk(session, self.draft_changed.emit)
@@ -55,7 +58,7 @@ class Desk(QObject):
     def visible(self) -> list[Finding]:
         """The findings to draw, with the stroke in hand."""
         view = self.session.view
-        if not view.overlays:
+        if not view.overlays or view.compare is not None:
             return []
         shown = [f for f in self.session.shown_findings if f.id not in view.hidden and not below(f, view.listing)]
         if not view.rejected and Status.REJECTED not in view.listing.statuses:
@@ -250,6 +253,28 @@ class Desk(QObject):
         if self.session.redo():
             self.told.emit(f"Done again: {label}", "", "good")
 
+    # Comparing
+
+    def compare(self) -> None:
+        """Compare what a reader would most likely compare; where that is on already, no more."""
+        if self.session.view.compare is not None:
+            self.session.set_view(replace(self.session.view, compare=None))
+        else:
+            self.compare_next()
+
+    def compare_next(self) -> None:
+        """Compare the next pair."""
+        view = self.session.view
+        found = pairs(self.comparisons.sides, view.selected)
+        if not found:
+            self.told.emit(
+                "There are no two readings to compare.", "Two models, or a finding and what was proposed.", ""
+            )
+            return
+        at = found.index(view.compare) + 1 if view.compare in found else 0
+        pair = found[at % len(found)]
+        self.session.set_view(replace(view, compare=pair, overlays=True, tool=Tool.WINDOW))
+
     # Drawing
 
     def take(self, tool: Tool) -> None:
@@ -258,7 +283,7 @@ class Desk(QObject):
         if wanted.pen and self.session.image is not None and self.session.image.volume.colour:
             self.session.fail(UserError("Colour images cannot be drawn on yet."))
             return
-        self.session.set_view(replace(self.session.view, tool=wanted, overlays=True))
+        self.session.set_view(replace(self.session.view, tool=wanted, overlays=True, compare=None))
 
     def edit(self) -> None:
         """Begin or end drawing on the selected finding, if it has an outline that can be drawn."""

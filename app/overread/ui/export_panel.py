@@ -57,6 +57,7 @@ class ExportPanel(QFrame):
         row.addWidget(choose)
         self.go = QPushButton("Export SEG and SR")
         self.go.setObjectName("primary")
+        self.go.setAutoDefault(True)  # Return presses it: Space shows and hides findings
         self.go.clicked.connect(self.start)
         row.addWidget(self.go, 1)
         column.addLayout(row)

@@ -24,11 +24,15 @@ def size_text(finding: Finding, grid: Grid) -> str:
         return "   ".join(words(finding.measurement))
     measures = finding.measures
     if measures is not None:
-        volume = f"{measures.volume_ml:.1f} ml" if measures.volume_ml >= 0.1 else f"{measures.volume_ml:.2g} ml"
-        return f"{volume}   {measures.long_axis_mm:.0f} × {measures.short_axis_mm:.0f} mm"
+        return f"{volume_text(measures.volume_ml)}   {measures.long_axis_mm:.0f} × {measures.short_axis_mm:.0f} mm"
     if finding.bounds is not None and finding.boxed:
         return f"box {box_size(finding.bounds, grid)}"
     return f"{finding.mask.count} voxels"
+
+
+def volume_text(ml: float) -> str:
+    """A volume with as many figures as mean something."""
+    return f"{ml:.1f} ml" if ml >= 10 else f"{ml:.2f} ml" if ml >= 0.1 else f"{ml:.2g} ml"
 
 
 def score_text(finding: Finding) -> str:

@@ -24,6 +24,7 @@ from overread.session.portraits import Portraits
 from overread.session.state import Image, Phase, Reading
 from overread.ui import looking, style
 from overread.ui.brush_bar import BrushBar
+from overread.ui.compare_panel import ComparePanel
 from overread.ui.desk import Desk
 from overread.ui.export_panel import ExportPanel
 from overread.ui.finding_card import FindingCard
@@ -80,6 +81,8 @@ class FindingsPanel(QFrame):
         foot.addWidget(self.brush_bar)
         self.heat_bar = HeatBar(desk)
         foot.addWidget(self.heat_bar)
+        self.compare_panel = ComparePanel(self.desk)
+        foot.addWidget(self.compare_panel)
         self.export_panel = ExportPanel(self.session)
         foot.addWidget(self.export_panel)
         self.export_button = QPushButton("Export…")

@@ -16,7 +16,7 @@ from overread.ui.desk import Desk
 from overread.ui.elided import ElidedLabel
 
 _STATUSES: dict[str, frozenset[Status]] = {
-    "Any verdict": frozenset(),
+    "All": frozenset(),
     "Undecided": frozenset({Status.PROPOSED}),
     "Accepted": frozenset({Status.ACCEPTED, Status.EDITED}),
     "Rejected": frozenset({Status.REJECTED}),
@@ -85,6 +85,8 @@ class ListingBar(QWidget):
         self.text.setToolTip("Only findings whose name has this in it (/)")
         self.text.textEdited.connect(lambda text: self._change(text=text))
         self.text.installEventFilter(self)
+        self.text.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # it takes no keys that were not meant for it
+        self.text.setMinimumWidth(64)
         row.addWidget(self.text, 1)
         column.addLayout(row)
         self._scores = QVBoxLayout()
@@ -105,7 +107,7 @@ class ListingBar(QWidget):
         arrow = "↑" if listing.reverse else "↓"
         self.order.setText(f"{listing.order.value.capitalize()} {arrow}")
         self.status.setText(next((name for name, held in _STATUSES.items() if held == listing.statuses), ""))
-        self.source.setText(self._sources.get(listing.source, "Any source") if listing.source else "Any source")
+        self.source.setText(self._sources.get(listing.source, "All sources") if listing.source else "All sources")
         self.source.setVisible(len(self._sources) > 1 or bool(listing.source))
         if self.text.text() != listing.text:
             self.text.setText(listing.text)
@@ -146,7 +148,7 @@ class ListingBar(QWidget):
             self._entry(menu, name, self.session.view.listing.statuses == held, statuses=held)
 
     def _source_menu(self, menu: QMenu) -> None:
-        for source, name in {"": "Any source", **self._sources}.items():
+        for source, name in {"": "All sources", **self._sources}.items():
             self._entry(menu, name, self.session.view.listing.source == source, source=source)
 
     def _entry(self, menu: QMenu, text: str, chosen: bool, **changes: object) -> None:

@@ -253,6 +253,8 @@ class MainWindow(QMainWindow):
             self.desk.drop_stroke()
         elif self.session.view.tool is not Tool.WINDOW:
             self.desk.take(self.session.view.tool)
+        elif self.session.view.compare is not None:
+            self.desk.compare()
         elif self.findings_panel.export_panel.isVisible():
             self.findings_panel.export_panel.hide()
         else:

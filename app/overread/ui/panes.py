@@ -32,6 +32,7 @@ class Panes(QWidget):
             pane.entered.connect(self._entered)
         desk.draft_changed.connect(self.note)
         desk.explained.connect(self.note)
+        desk.compared.connect(self.note)
         self.session.view_changed.connect(self._view_changed)
         self.session.image_changed.connect(self._image_changed)
         self.session.findings_changed.connect(self._findings_changed)

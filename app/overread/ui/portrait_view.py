@@ -14,7 +14,7 @@ from overread.imaging.figures import Figures, Values
 from overread.session.portraits import Portrait, Portraits
 from overread.ui import marks, style
 from overread.ui.desk import Desk
-from overread.ui.finding_text import size_text
+from overread.ui.finding_text import size_text, volume_text
 
 _CELL, _GAP = 100, 4
 # While a stroke is drawn, numbers follow it at most so often.
@@ -115,7 +115,9 @@ def lines(portrait: Portrait, finding: Finding, grid: Grid) -> list[str]:
     if found.values is not None:
         said.append(("in the box: " if finding.boxed else "") + values_text(found.values))
     if edit is not None and edit.dice is not None:
-        added, taken = (_ml(volume).replace(" ", "\N{NO-BREAK SPACE}") for volume in (edit.only_b_ml, edit.only_a_ml))
+        added, taken = (
+            volume_text(volume).replace(" ", "\N{NO-BREAK SPACE}") for volume in (edit.only_b_ml, edit.only_a_ml)
+        )
         said.append(f"to what was proposed: Dice {edit.dice:.3f}   +{added}   −{taken}")
     return said
 
@@ -125,7 +127,7 @@ def _sizes(found: Figures) -> list[str]:
     if measures is None or found.long_3d_mm is None or found.short_3d_mm is None:
         return [f"{found.count} voxels, not measurable in mm"]
     return [
-        f"{_ml(measures.volume_ml)}   {measures.long_axis_mm:.1f} × {measures.short_axis_mm:.1f} mm in a slice",
+        f"{volume_text(measures.volume_ml)}   {measures.long_axis_mm:.1f} × {measures.short_axis_mm:.1f} mm in a slice",
         f"{found.long_3d_mm:.1f} × {found.short_3d_mm:.1f} mm in space",
     ]
 
@@ -139,7 +141,3 @@ def values_text(found: Values) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 or value == 0 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
-
-
-def _ml(volume: float) -> str:
-    return f"{volume:.1f} ml" if volume >= 10 else f"{volume:.2f} ml" if volume >= 0.1 else f"{volume:.2g} ml"

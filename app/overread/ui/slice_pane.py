@@ -14,6 +14,7 @@ from overread.domain.finding import Status
 from overread.domain.geometry import Floats, Plane
 from overread.domain.heatmap import Heatmap
 from overread.domain.view import Layout, Tool, slice_index
+from overread.render.agreement import draw_agreement
 from overread.render.boxes import BoxMark, box_marks, box_text
 from overread.render.heat import shown_here
 from overread.render.measures import MeasureMark, measure_marks
@@ -152,7 +153,7 @@ class SlicePane(QWidget):
             view.window,
             invert=view.invert,
             findings=self.desk.visible(),
-            live=self._live(projection) if view.overlays else (),
+            live=self._live(projection) if view.overlays and view.compare is None else (),
             boxes=self.boxes_here,
             measures=self._measures,
             heatmap=self._heatmap,
@@ -162,6 +163,9 @@ class SlicePane(QWidget):
             opacity=view.opacity,
             thickness=2.0 * ratio,
         )
+        agreement = self.desk.comparisons.now() if view.overlays and view.compare is not None else None
+        if agreement is not None:
+            draw_agreement(picture, agreement, projection, view.opacity, 2.0 * ratio)
         self._bytes = picture  # QImage keeps no copy
         height, width = picture.shape[:2]
         self._picture = QImage(picture.data, width, height, width * 3, QImage.Format.Format_RGB888)
@@ -177,7 +181,7 @@ class SlicePane(QWidget):
     def _box_marks(self, projection: Projection) -> list[BoxMark]:
         """The boxes on the slice: of a model still at work first, then those of findings."""
         image, view = self.session.image, self.session.view
-        if image is None or not view.overlays:
+        if image is None or not view.overlays or view.compare is not None:
             return []
         fresh = self.session.runs.live_boxes(image.stack.uid, self.plane, projection.index)
         marked = [BoxMark(box.edges, box_text(box.label, box.score)) for box in fresh]
@@ -197,7 +201,11 @@ class SlicePane(QWidget):
             captions.box_labels(painter, self.boxes_here, projection, ratio, width, height)
             captions.grips(painter, self.boxes_here, self._measures, projection, ratio)
             captions.measure_labels(painter, self._measures, projection, ratio, width, height)
-            if self._heatmap is not None:
+            first = view.layout is Layout.ONE or self.plane is view.plane  # one key is enough
+            asked = self.desk.comparisons.asked if view.overlays and first else None
+            if asked is not None:
+                captions.agreement_key(painter, asked[0].name, asked[1].name, width)
+            elif self._heatmap is not None:
                 captions.heat_key(painter, self._heatmap, projection, width, height)
         if view.layout is Layout.THREE:
             k, j, i = view.cursor
