@@ -44,7 +44,7 @@ def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, si
     clipped(driver.window)
     driver.key(Qt.Key.Key_B)
     driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
-    driver.until(driver.window.findings_panel.export_panel.isVisible)
+    driver.until(driver.window.findings_panel.export_panel.go.isEnabled)
     clipped(driver.window)
     driver.key(Qt.Key.Key_Escape)
     driver.key(Qt.Key.Key_F1)

@@ -164,7 +164,7 @@ def test_a_class_is_judged_with_its_reason_on_the_image(driver_of: Callable[...,
     # The report leaves alone.
     driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
     drawer = driver.window.findings_panel.export_panel
-    driver.until(drawer.isVisible)
+    driver.until(drawer.go.isEnabled)
     assert "Bright present (accepted), Dark absent (accepted)" in drawer.summary.text()
     assert drawer.go.text() == "Export SR"
     drawer.name.setText("Ada Lovelace")

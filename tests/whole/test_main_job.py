@@ -96,6 +96,7 @@ def test_a_glioma_is_read_corrected_and_sent(
     out = tmp_path / "out"
     drawer.name.setText("Ada Lovelace")
     drawer.folder.setText(str(out))
+    driver.until(drawer.go.isEnabled)
     QTest.mouseClick(drawer.go, Qt.MouseButton.LeftButton)
     driver.until(lambda: not drawer.result.text().startswith("Writing"))
     assert "read back and checked" in drawer.result.text()

@@ -11,12 +11,27 @@ from overread.dicom.product import Left
 from overread.session.journal import Journal
 
 
-def note_export(journal: Journal, written: Iterable[Written], reader: str) -> None:
-    """Enter files that were put in place. UserError where the journal cannot be written."""
+def export_record(written: Iterable[Written]) -> tuple[str, str]:
+    """What the journal enters of files that were put in place: a line to read, and the objects as JSON."""
     files = list(written)
     objects = [astuple(item.left) for item in files if item.left is not None]
-    names = ", ".join(item.path.name for item in files)
-    journal.write("export", names, reader, record=json.dumps({"objects": objects}))
+    return ", ".join(names(files)), json.dumps({"objects": objects})
+
+
+def names(written: Iterable[Written]) -> list[str]:
+    """What to call files that were put in place: each by its name, of many of one kind how many."""
+    kinds: dict[str, list[str]] = {}
+    for item in written:
+        kinds.setdefault(item.kind, []).append(item.path.name)
+    return [
+        said for kind, files in kinds.items() for said in (files if len(files) < 4 else [f"{kind}: {len(files)} files"])
+    ]
+
+
+def note_export(journal: Journal, written: Iterable[Written], reader: str) -> None:
+    """Enter files that were put in place. UserError where the journal cannot be written."""
+    label, record = export_record(written)
+    journal.write("export", label, reader, record=record)
 
 
 def left_before(journal: Journal) -> tuple[Left, ...]:

@@ -16,6 +16,12 @@ _BY_NAME_ALONE = ("labelmap",)
 # Names of products that another version has and this one has not would be an error: keep them in step.
 _BUILT_IN: dict[str, tuple[str, ...]] = {
     STANDARD: ("seg", "sr"),
+    # A PACS that shows images and reports and knows nothing of segmentations.
+    "pacs-basic": ("sr", "ko", "sc"),
+    "pacs": ("seg", "sr", "gsps", "ko", "pdf"),
+    # Navigation in theatre: what it may open, down to a series with the outlines burned in.
+    "navigation": ("seg", "rtstruct", "sc-series"),
+    "research": ("nifti", "nifti-image", "nrrd", "stl", "png"),
     _EVERYTHING: tuple(product.name for product in PRODUCTS if product.name not in _BY_NAME_ALONE),
 }
 

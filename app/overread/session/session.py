@@ -29,6 +29,7 @@ from overread.session import plugins
 from overread.session import settings as settings_file
 from overread.session.books import Book, Books
 from overread.session.jobs import Job, Jobs
+from overread.session.journal import Journal
 from overread.session.presets import fitted, opening_window
 from overread.session.runs import Runs
 from overread.session.scratch import Scratch
@@ -302,14 +303,18 @@ class Session:
         book = self._book
         return book is not None and self._written(book, lambda: book.travel("redo", self.reader.name))
 
-    def note(self, verb: str, label: str, who: Identity) -> None:
+    def journal(self, who: Identity) -> Journal:
+        """The journal of a study. UserError where it cannot be used."""
+        return self._books.of(who).journal
+
+    def note(self, verb: str, label: str, who: Identity, record: str = "") -> None:
         """Put something that changes no finding into the journal of a study: an export, say."""
         try:
             book = self._books.of(who)
         except UserError as error:
             self.fail(error)
         else:
-            self._written(book, lambda: book.journal.write(verb, label, self.reader.name))
+            self._written(book, lambda: book.journal.write(verb, label, self.reader.name, record=record))
 
     def _written(self, book: Book, step: Callable[[], object]) -> bool:
         """Make a step that writes the journal, tell what it changed, and have the disk follow."""

@@ -5,18 +5,36 @@ from __future__ import annotations
 import html
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Kind
+from overread.domain.finding import Finding, Kind, Status
 from overread.domain.study import Stack
 from overread.session.jobs import Job
 from overread.session.session import Session
 from overread.ui import style
+from overread.ui.export_kinds import ExportKinds
+
+if TYPE_CHECKING:
+    from overread.dicom.product import Product
+
+
+# So many names of files are told one by one.
+_MANY = 4
 
 
 class ExportPanel(QFrame):
@@ -33,7 +51,7 @@ class ExportPanel(QFrame):
         column.setContentsMargins(12, 8, 12, 12)
         column.setSpacing(6)
         head = QHBoxLayout()
-        title = QLabel("Export as DICOM")
+        title = QLabel("Export")
         title.setFont(style.font(13, bold=True))
         head.addWidget(title, 1)
         close = QPushButton("Close")
@@ -43,6 +61,9 @@ class ExportPanel(QFrame):
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         column.addWidget(self.summary)
+        self.kinds = ExportKinds()
+        self.kinds.changed.connect(self.refresh)
+        column.addWidget(self.kinds)
         self.name = QLineEdit()
         self.name.setPlaceholderText("Your name")
         self.name.setAccessibleName("Reader's name")
@@ -51,11 +72,17 @@ class ExportPanel(QFrame):
         self.folder = QLineEdit()
         self.folder.setAccessibleName("Folder for the files")
         column.addWidget(_labelled("Folder", self.folder))
+        self.rejected = QCheckBox("Tell of what was rejected")
+        self.rejected.toggled.connect(self.refresh)
+        column.addWidget(self.rejected)
+        self.sign = QCheckBox("I sign the report (VERIFIED)")
+        self.sign.toggled.connect(self.refresh)
+        column.addWidget(self.sign)
         row = QHBoxLayout()
         choose = QPushButton("Choose…")
         choose.clicked.connect(self._choose)
         row.addWidget(choose)
-        self.go = QPushButton("Export SEG and SR")
+        self.go = QPushButton("Export")
         self.go.setObjectName("primary")
         self.go.setAutoDefault(True)  # Return presses it: Space shows and hides findings
         self.go.clicked.connect(self.start)
@@ -86,27 +113,64 @@ class ExportPanel(QFrame):
         self.name.setText(settings.reader)
         self.folder.setText(settings.export_folder or str(Path.home() / "Overread"))
         self.result.hide()
+        self.sign.setChecked(False)  # each time anew: a signature is no habit
         self.refresh()
         self.show()
-        (self.go if self.go.isEnabled() else self.name).setFocus()
+        self.name.setFocus()
+        self.session.jobs.call("Looking up what can be exported", _registry, self._offer, quiet=True)
+
+    def _offer(self, found: Any) -> None:
+        products, profiles_of = found
+        settings = self.session.settings
+        self.kinds.fill(products, profiles_of(settings.profiles), settings.export_profile)
+        if self.isVisible() and self.name.text() and self.name.hasFocus():
+            self.go.setFocus()
 
     def _image_changed(self, old: object, new: object) -> None:
         self.result.hide()
         self.refresh()
 
     def refresh(self) -> None:
-        """Say what would leave now."""
-        leaving = [finding for finding in self.session.shown_findings if finding.status.leaves]
-        waiting = [finding for finding in self.session.shown_findings if finding.status.value == "proposed"]
-        image = self.session.image
+        """Say what would leave now, what stays, and why."""
+        shown, image = self.session.shown_findings, self.session.image
+        leaving = [finding for finding in shown if finding.status.leaves and not finding.erased]
+        waiting = sum(finding.status is Status.PROPOSED for finding in shown)
+        rejected = sum(finding.status is Status.REJECTED and finding.given for finding in shown)
+        self.kinds.show_room(image.stack if image else None, leaving)
+        chosen = self.kinds.products
+        told = self.rejected.isChecked() and bool(rejected) and any(product.tells_rejected for product in chosen)
+        self.rejected.setText(f"Tell of what was rejected, and why ({rejected})")
+        self.rejected.setEnabled(bool(rejected))
+        self.sign.setEnabled(not waiting)
+        if waiting:
+            self.sign.setChecked(False)
+        self.sign.setToolTip("Nothing is signed while findings wait for a verdict." if waiting else "")
         series = (image.stack.identity.series_description if image else "") or "this series"
         what = ", ".join(_leaving_text(finding) for finding in leaving)
         text = f"From {series}: {what}." if leaving else "Nothing is accepted on this series yet."
         if waiting:
-            text += f" {len(waiting)} undecided stay here."
+            text += f" {waiting} undecided stay here."
+        carried: list[Product] = []
+        if image is not None and chosen:
+            carried = [
+                p for p in chosen if (told and p.tells_rejected) or any(not p.refuse(image.stack, f) for f in leaving)
+            ]
+            staying = {
+                f.title: chosen[0].refuse(image.stack, f)
+                for f in leaving
+                if all(p.refuse(image.stack, f) for p in chosen)
+            }
+            text += "".join(f" {title} stays: {why}" for title, why in staying.items())
         self.summary.setText(text)
-        self.go.setText("Export SEG and SR" if any(finding.mask for finding in leaving) else "Export SR")
-        self.go.setEnabled(bool(leaving) and (self._job is None or not self._job.running))
+        names = [product.name.upper() for product in carried]
+        self.go.setText(
+            f"Export {' and '.join(names)}"
+            if 0 < len(names) < 3
+            else f"Export {len(names)} kinds"
+            if names
+            else "Export"
+        )
+        self.go.setEnabled(bool(carried) and (self._job is None or not self._job.running))
 
     def _named(self) -> None:
         name = self.name.text().strip()
@@ -128,14 +192,27 @@ class ExportPanel(QFrame):
         if not self.name.text().strip() or not folder:
             self._failed(UserError("A reader's name and a folder are needed."))
             return
+        from overread.dicom.export import Terms  # imported by now: the kinds are known
+        from overread.session.leaving import left_before
+
         stack, reader = image.stack, self.session.reader
-        findings = [finding for finding in self.session.shown_findings if finding.status.leaves]
-        self.session.change_settings(replace(self.session.settings, export_folder=folder))
+        findings, chosen = self.session.shown_findings, self.kinds.products
+        volume = image.volume if image.ready.whole else None
+        window = self.session.view.window if self.session.view.window.width > 0 else None
+        terms = Terms(self.rejected.isChecked(), reader if self.sign.isChecked() else None)
+        try:
+            earlier = left_before(self.session.journal(stack.identity))
+        except UserError as error:
+            self._failed(error)
+            return
+        settings = replace(self.session.settings, export_folder=folder, export_profile=self.kinds.name)
+        self.session.change_settings(settings)
 
         def work(job: Job) -> Any:
-            from overread.dicom.export import export  # highdicom takes a second to import; the worker can wait
+            from overread.dicom.export import export
 
-            return export(stack, findings, Path(folder).expanduser(), reader)
+            where = Path(folder).expanduser()
+            return export(stack, findings, where, reader, chosen, terms, volume=volume, window=window, earlier=earlier)
 
         def done(written: Any) -> None:
             self._done(written, stack)
@@ -147,16 +224,23 @@ class ExportPanel(QFrame):
         self.refresh()
 
     def _done(self, written: Any, stack: Stack) -> None:
+        from overread.session.leaving import export_record, names
+
         self._job = None
-        names = "<br>".join(item.path.name for item in written)
+        said = names(written)
+        if len(said) > _MANY:  # the folder shows the rest
+            said = list(dict.fromkeys(item.kind for item in written))
+            said = [f"{len(written)} files: {', '.join(said)}"]
+        files = "<br>".join(html.escape(name) for name in said)
         folder = written[0].path.parent
         link = (
             f'<a style="color: {style.ACTIVE}" href="{QUrl.fromLocalFile(str(folder)).toString()}">Open the folder</a>'
         )
         remarks = "".join(f"<br>{html.escape(item.remark)}" for item in written if item.remark)
-        self.result.setText(f"Written, read back and checked:<br>{names}{remarks}<br>{link}")
+        self.result.setText(f"Written, read back and checked:<br>{files}{remarks}<br>{link}")
         self.result.setStyleSheet(f"color: {style.ACCEPTED};")
-        self.session.note("export", ", ".join(item.path.name for item in written), stack.identity)
+        label, record = export_record(written)
+        self.session.note("export", label, stack.identity, record)
         self.refresh()
         self.exported.emit(list(written))
 
@@ -169,6 +253,14 @@ class ExportPanel(QFrame):
         self.result.setText(str(error))
         self.result.setStyleSheet(f"color: {style.DANGER};")
         self.result.show()
+
+
+def _registry(job: Job) -> Any:
+    """The kinds that there are, and what names lists of them; on a worker, as what writes them is slow to import."""
+    from overread.session.products import PRODUCTS
+    from overread.session.profiles import profiles
+
+    return PRODUCTS, profiles
 
 
 def _leaving_text(finding: Finding) -> str:

@@ -1,0 +1,331 @@
+"""Put every kind of DICOM object, on every sort of image, to other people's software; write the README's table.
+
+    .venv/bin/python packaging/matrix.py DATA [--write]
+
+DATA is the folder of real images that the tests use. Needed beside the environment: dciodvfy (dicom3tools), DCMTK, and
+Orthanc with its DICOMweb plug-in. Without --write the table is printed.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "app"), str(ROOT / "tests")]
+
+import highdicom as hd  # noqa: E402
+import numpy as np  # noqa: E402
+import pydicom  # noqa: E402
+import SimpleITK as sitk  # noqa: E402
+
+from overread.dicom.export import Written, export  # noqa: E402
+from overread.domain.errors import UserError  # noqa: E402
+from overread.domain.finding import Finding, Kind, Status  # noqa: E402
+from overread.domain.geometry import acquired_plane  # noqa: E402
+from overread.domain.heatmap import Heatmap  # noqa: E402
+from overread.domain.measurement import Shape  # noqa: E402
+from overread.domain.ports import Cancel  # noqa: E402
+from overread.domain.study import Stack  # noqa: E402
+from overread.imaging.measuring import measured  # noqa: E402
+from overread.network.outbox import Outbox  # noqa: E402
+from overread.network.packets import State  # noqa: E402
+from overread.network.sender import Sender  # noqa: E402
+from overread.session.products import PRODUCTS, products  # noqa: E402
+
+# The tests' own helpers, which are no part of what is type-checked.
+made_up: Any = import_module("support.findings")
+pacs: Any = import_module("support.orthanc")
+
+IMAGES = {
+    "MR, oblique": "brain-mr-oblique",
+    "CT": "chest-ct-cptac",
+    "CT, tilted gantry": "ct-gantry-tilt",
+    "CR": "chest-xray/RG1_J2KI.dcm",
+    "enhanced MR, multi-frame": "multiframe/enhanced-mr-siemens-xa10/6_1.dcm",
+    "US, colour": "codecs/wg04/US1_UNC.dcm",
+}
+BEGIN, END = "<!-- matrix: written by packaging/matrix.py -->", "<!-- end of matrix -->"
+_NO_DICOM = {"png", "nifti", "nifti-image", "nrrd", "stl", "obj", "csv"}
+# UIDs of the images are copied as they are; some of these samples have made-up roots.
+NOT_OURS = "Illegal root for UID"
+
+
+@dataclass
+class Case:
+    """An export: images, what was said of them, and the files of one kind."""
+
+    stack: Stack
+    findings: list[Finding]
+    files: list[Written]
+    folder: Path
+
+    def masks(self) -> list[Finding]:
+        """Those with an outline."""
+        return [one for one in self.findings if one.mask and not one.boxed]
+
+
+@dataclass
+class Row:
+    """What became of one kind of object, by sort of image: the oracles that failed, or why there is none."""
+
+    title: str
+    oracles: tuple[str, ...]
+    said: dict[str, str] = field(default_factory=dict)
+
+
+def tool(*command: object) -> str:
+    """Run somebody's program; its whole output. AssertionError where it ends badly."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, errors="replace", check=False
+    )
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}"
+    return done.stdout + done.stderr
+
+
+def _dciodvfy(case: Case) -> None:
+    for item in case.files:
+        command = ["dciodvfy", str(item.path)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        errors = re.findall(r"^Error.*", done.stdout + done.stderr, re.MULTILINE)  # it ends with 0 on some errors
+        errors = [error for error in errors if NOT_OURS not in error]
+        assert not errors, errors[0]
+
+
+def _dcmtk(case: Case) -> None:
+    for item in case.files:
+        program = {"SR": "dsrdump", "KO": "dsrdump", "GSPS": "dcmpschk"}.get(item.kind, "dcmdump")
+        said = tool(program, item.path)
+        assert not re.search(r"^E:", said, re.MULTILINE), program
+        assert program != "dcmpschk" or "Test passed" in said
+
+
+def _dcmqi(case: Case) -> None:
+    if case.files[0].kind == "SR":
+        tool(_beside("tid1500reader"), "--inputDICOM", case.files[0].path, "--outputMetadata", case.folder / "sr.json")
+        return
+    seen = [np.zeros(case.stack.grid.shape, bool) for _ in case.masks()]
+    for at, item in enumerate(case.files):
+        folder = case.folder / f"dcmqi-{item.kind}-{at}"
+        folder.mkdir()
+        tool(_beside("segimage2itkimage"), "--inputDICOM", item.path, "--outputDirectory", folder, "-t", "nrrd")
+        described = [s for s in pydicom.dcmread(item.path).SegmentSequence if s.SegmentNumber > 0]
+        for path in folder.glob("*.nrrd"):
+            image = sitk.ReadImage(str(path))
+            corner = case.stack.grid.to_index(image.TransformIndexToPhysicalPoint((0, 0, 0)))
+            assert np.allclose(corner, 0, atol=1e-2), "another corner"
+            labels = sitk.GetArrayFromImage(image)
+            for segment in described:
+                seen[_which(case, segment.TrackingUID)] |= labels == segment.SegmentNumber
+    assert all(np.array_equal(a, one.mask.voxels) for a, one in zip(seen, case.masks(), strict=True)), "other voxels"
+
+
+def _highdicom(case: Case) -> None:
+    for item in case.files:
+        if item.kind == "SR":
+            content: Any = hd.sr.srread(item.path).content
+            groups = [
+                *content.get_volumetric_roi_measurement_groups(),
+                *content.get_planar_roi_measurement_groups(),
+                *content.get_image_measurement_groups(),
+            ]
+            assert {str(group.tracking_uid) for group in groups} == {one.id for one in case.findings}
+        elif item.kind == "KO":
+            hd.ko.KeyObjectSelectionDocument.from_dataset(pydicom.dcmread(item.path))
+        elif item.kind == "PM":
+            hd.imread(item.path).get_frames()
+        else:
+            _segments(case, hd.seg.segread(item.path))
+
+
+def _segments(case: Case, seg: hd.seg.Segmentation) -> None:
+    uids = [frame.sop_instance_uid for frame in case.stack.frames]
+    for number in seg.segment_numbers:
+        meant = case.masks()[_which(case, seg.get_segment_description(number).tracking_uid)].mask.voxels
+        if case.stack.frames[0].of > 1:
+            frames = [frame.index + 1 for frame in case.stack.frames]
+            found = seg.get_pixels_by_source_frame(uids[0], frames, [number], ignore_spatial_locations=True)
+        else:
+            found = seg.get_pixels_by_source_instance(uids, [number], ignore_spatial_locations=True)
+        assert np.array_equal(found[..., 0] > 0, meant), "other voxels"
+
+
+def _simpleitk(case: Case) -> None:
+    if case.files[0].kind != "SC-SERIES" or not case.stack.grid.oriented or len(case.files) < 2:
+        for item in case.files:
+            image = sitk.ReadImage(str(item.path))
+            assert image.GetSize()[0] > 0
+        return
+    for item, frame in zip(_in_order(case), range(len(case.stack.frames)), strict=True):
+        image = sitk.ReadImage(str(item.path))
+        corner = case.stack.grid.to_index(image.TransformIndexToPhysicalPoint((0, 0, 0)))
+        assert np.allclose(corner, (frame, 0, 0), atol=1e-2), "another corner"
+
+
+def _in_order(case: Case) -> list[Written]:
+    """Pictures in the order of their positions along the stack."""
+
+    def place(item: Written) -> float:
+        at = pydicom.dcmread(item.path, stop_before_pixels=True).ImagePositionPatient
+        return float(case.stack.grid.to_index([float(value) for value in at])[0])
+
+    return sorted(case.files, key=place)
+
+
+def _which(case: Case, tracking_uid: object) -> int:
+    return [one.id for one in case.masks()].index(str(tracking_uid))
+
+
+def _beside(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+def stored(server: Any) -> Callable[[Case], None]:
+    """Whether a real PACS takes it by C-STORE and gives the same data set back."""
+
+    def check(case: Case) -> None:
+        box = Outbox(Path(tempfile.mkdtemp(dir=case.folder)))
+        node = server.node()
+        packet = box.add(node.name, [item.path for item in case.files])
+        Sender(box, lambda: (node,)).step(Cancel())
+        assert box.packet(packet.id).state is State.SENT, "not stored"
+        for item in case.files:
+            sent, back = pydicom.dcmread(item.path), server.fetch(item.sop_instance_uid)
+            back.pop("DataSetTrailingPadding", None)
+            assert back == sent, "came back changed"
+
+    return check
+
+
+ORACLES: dict[str, tuple[str, ...]] = {
+    "seg": ("dciodvfy", "DCMTK", "highdicom", "dcmqi", "SimpleITK", "Orthanc"),
+    "labelmap": ("DCMTK", "highdicom", "dcmqi", "Orthanc"),  # dciodvfy of 2022 does not know them
+    "sr": ("dciodvfy", "DCMTK", "highdicom", "dcmqi", "Orthanc"),
+    "ko": ("dciodvfy", "DCMTK", "highdicom", "Orthanc"),
+    "pm": ("dciodvfy", "DCMTK", "highdicom", "Orthanc"),
+    "sc": ("dciodvfy", "DCMTK", "SimpleITK", "Orthanc"),
+    "sc-series": ("dciodvfy", "DCMTK", "SimpleITK", "Orthanc"),
+}
+
+
+def findings(stack: Stack) -> list[Finding]:
+    """One of each kind: accepted, edited, a box, a class with its heatmap, a length."""
+    shape, nothing = stack.grid.shape, np.zeros(stack.grid.shape, bool)
+    plane = acquired_plane(stack.grid)
+    k, j, i = (size // 2 for size in shape)
+    box = (k, j // 2, i // 2, k + 1, j, i)
+    solid = nothing.copy()
+    solid[box[0] : box[3], box[1] : box[4], box[2] : box[5]] = True
+    seen = Heatmap.of(
+        np.random.default_rng(1).random((8, 8)),
+        (0.0, 0.0, float(shape[1]), float(shape[2])),
+        plane,
+        k,
+        "Glioma",
+        "CAM",
+        "last",
+    )
+    length = measured(Shape.LENGTH, ((float(k), j / 2, i / 2), (float(k), float(j), float(i))), plane, stack)
+    return [
+        made_up.finding(stack, made_up.blob(stack, 1)),
+        made_up.finding(stack, made_up.blob(stack, 2), 2, status=Status.EDITED),
+        made_up.finding(stack, solid, 3, kind=Kind.DETECTION, box=box, measures=None),
+        made_up.finding(stack, nothing, 4, kind=Kind.CLASSIFICATION, threshold=0.5, heatmap=seen, measures=None),
+        made_up.finding(
+            stack, nothing, 5, kind=Kind.MEASUREMENT, measurement=length, measures=None, model=None, score=None
+        ),
+    ]
+
+
+@contextmanager
+def exported(stack: Stack, kind: str) -> Iterator[Case]:
+    """One kind, with the segmentation that it may refer to."""
+    said = findings(stack)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = products([kind, "seg"] if kind == "sr" else [kind])
+        written = [
+            w for w in export(stack, said, Path(folder) / "out", made_up.READER, wanted) if w.kind == kind.upper()
+        ]
+        yield Case(stack, said, written, Path(folder))
+
+
+def judged(stack: Stack, kind: str, oracles: dict[str, Callable[[Case], None]]) -> str:
+    """What is wrong with one kind of object on one image; "" where all agree, a sentence where none can leave."""
+    try:
+        with exported(stack, kind) as case:
+            wrong = []
+            for name in oracles:
+                try:
+                    oracles[name](case)
+                except Exception as error:  # noqa: BLE001  any failure of theirs is one of ours
+                    sys.stderr.write(f"{kind} {name}: {type(error).__name__} {error}\n")
+                    wrong.append(name)
+            return f"all but {', '.join(wrong)}" if wrong else ""
+    except UserError as refused:
+        return f"– {refused.title.split('. ')[0].rstrip('.')}."
+
+
+def table(data: Path) -> Iterator[Row]:
+    """A row for each kind of DICOM object."""
+    with tempfile.TemporaryDirectory() as folder, pacs.orthanc(Path(folder) / "pacs") as server:
+        known = {
+            "dciodvfy": _dciodvfy,
+            "DCMTK": _dcmtk,
+            "highdicom": _highdicom,
+            "dcmqi": _dcmqi,
+            "SimpleITK": _simpleitk,
+            "Orthanc": stored(server),
+        }
+        stacks = {name: made_up.opened(data / "dicom" / path, Path(folder)) for name, path in IMAGES.items()}
+        for product in PRODUCTS:
+            if product.name in _NO_DICOM:
+                continue
+            names = ORACLES.get(product.name, ("dciodvfy", "DCMTK", "Orthanc"))
+            row = Row(product.title, names)
+            for image, stack in stacks.items():
+                row.said[image] = judged(stack, product.name, {name: known[name] for name in names})
+                sys.stderr.write(f"{product.name} · {image}: {row.said[image] or 'passed'}\n")
+            yield row
+
+
+def written(rows: Sequence[Row]) -> str:
+    """The table, and below it in words why some objects do not leave."""
+    reasons: list[str] = []
+    lines = [f"| object | read back by | {' | '.join(IMAGES)} |", f"|---|---|{'---|' * len(IMAGES)}"]
+    for row in rows:
+        cells = []
+        for said in row.said.values():
+            if said.startswith("– "):
+                if said not in reasons:
+                    reasons.append(said)
+                cells.append(f"– ({reasons.index(said) + 1})")
+            else:
+                cells.append(said or "✓")
+        lines.append(f"| {row.title} | {', '.join(row.oracles)} | {' | '.join(cells)} |")
+    notes = [f"({number}) {reason.removeprefix('– ')}" for number, reason in enumerate(reasons, start=1)]
+    if any("dcmqi" in said for row in rows for said in row.said.values()):
+        notes.append(
+            "dcmqi lays what it reads on one upright grid in the patient; tilted slices and radiographs have none."
+        )
+    return "\n".join([*lines, "", "  \n".join(notes)]).strip()
+
+
+def main() -> None:
+    """Make the table, and put it into the README where that is asked for."""
+    made = written(list(table(Path(sys.argv[1]))))
+    if "--write" not in sys.argv:
+        print(made)
+        return
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text("utf-8").split(BEGIN)
+    readme.write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
