@@ -13,7 +13,7 @@ from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.ruler import Scale
 from overread.domain.view import Camera
 from overread.imaging import measuring
-from overread.render.measures import MeasureMark, Rect, beside, draw_measures, overlaps, words
+from overread.render.measures import MeasureMark, Rect, beside, draw_measures, middle_of, overlaps, words
 from overread.render.projection import project
 from support.values import box_grid
 
@@ -48,8 +48,7 @@ boxes = st.tuples(st.floats(0, 780), st.floats(0, 580), st.floats(1, 120), st.fl
 @given(boxes, st.lists(boxes, max_size=4))
 def test_a_text_keeps_off_the_middle_and_off_the_figure(figure: Rect, taken: list[Rect]) -> None:
     place = beside(figure, (120.0, 16.0), (900.0, 700.0), taken)
-    middle = (300.0, 700 / 3, 300.0, 700 / 3)
-    assert not overlaps(place, middle)
+    assert not overlaps(place, middle_of((900.0, 700.0)))
     assert 0 <= place[0] <= 780
     assert 0 <= place[1] <= 684
     if not taken:

@@ -20,7 +20,7 @@ from overread.domain.geometry import Plane
 from overread.domain.measurement import Measurement
 from overread.domain.ruler import Scale
 from overread.domain.view import Tool
-from overread.render.measures import overlaps
+from overread.render.measures import middle_of, overlaps
 from overread.ui import captions
 from support.series import changed, write_series
 from support.window import Driver, near, pixels
@@ -199,7 +199,7 @@ def test_the_numbers_never_stand_over_the_middle_nor_over_each_other(driver: Dri
     assert len(session.shown_findings) == len(pane._measures) == 3
     width, height = float(pane.width()), float(pane.height())
     places = captions.measure_places(pane._measures, pane.projection, pane.devicePixelRatioF(), width, height)
-    middle = width / 3, height / 3, width / 3, height / 3
+    middle = middle_of((width, height))
     for at, place in enumerate(places):
         assert not overlaps(place, middle)
         assert not any(overlaps(place, other) for other in places[:at])

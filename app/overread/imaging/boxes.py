@@ -104,9 +104,11 @@ def common(one: VoxelBox, other: VoxelBox) -> int:
 
 
 def filled(box: VoxelBox, shape: Index) -> Mask:
-    """The box as voxels of a grid."""
+    """The box as voxels of a grid. Its bits are written as such: a large box is laid anew with every move of a drag."""
     k, j, i = (stop - start for start, stop in zip(box[:3], box[3:], strict=True))
-    return Mask.of(np.ones((k, j, i), np.bool_), box[:3], shape)
+    whole, rest = divmod(k * j * i, 8)
+    last = bytes([0xFF << (8 - rest) & 0xFF]) if rest else b""
+    return Mask(shape, box[:3], (k, j, i), b"\xff" * whole + last)
 
 
 def cut(mask: Mask, box: VoxelBox) -> Mask:

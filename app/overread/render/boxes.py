@@ -15,6 +15,8 @@ from overread.render.overlay import outline
 from overread.render.projection import Projection
 
 Bytes = NDArray[np.uint8]
+# Lines of boxes beside those of outlines: they say where something is, and should not hide it.
+_THIN = 0.75
 # Screen pixels between the box and its line: the line does not hide the edge of what is small.
 _ROOM = 3
 
@@ -82,7 +84,9 @@ def draw_boxes(rgb: Bytes, marks: Sequence[BoxMark], projection: Projection, thi
         # Far beyond the pane nothing is seen of a line, but its pixels would still be counted.
         left, top = max(left, -width), max(top, -height)
         right, bottom = min(right, 2 * width), min(bottom, 2 * height)
-        outline(rgb, [_around(left, top, right, bottom)], mark.status, thickness, selected=mark.selected)
+        # A double line is broad enough: what is small would not be seen in a broader one.
+        broad = mark.selected and mark.status is not Status.EDITED
+        outline(rgb, [_around(left, top, right, bottom)], mark.status, thickness * _THIN, selected=broad)
 
 
 def _around(left: int, top: int, right: int, bottom: int) -> NDArray[np.int32]:

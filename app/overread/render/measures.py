@@ -102,8 +102,8 @@ def draw_measures(rgb: Bytes, marks: Sequence[MeasureMark], projection: Projecti
     width, height = projection.size
     for mark in marks:
         lines = [_fixed(line, width, height) for line in mark.strokes(projection)]
-        thin = max(1, round(thickness * (0.75 if mark.selected else 0.5)))
-        for colour, wide in (((0, 0, 0), thin + 2), (COLOURS[mark.status], thin)):
+        thin = max(1, round(thickness * 0.75))
+        for colour, wide in (((0, 0, 0), thin + 1 + mark.selected), (COLOURS[mark.status], thin)):
             cv2.polylines(rgb, lines, False, colour, wide, cv2.LINE_AA, _SHIFT)
 
 
@@ -116,13 +116,13 @@ def _fixed(line: NDArray[np.float64], width: int, height: int) -> NDArray[np.int
 def beside(bounds: Rect, size: tuple[float, float], pane: tuple[float, float], taken: Sequence[Rect]) -> Rect:
     """Where a text of `size` (width, height) stands: near a figure, not over it, other texts or the pane's middle.
 
-    The middle is a third of the pane each way. The place is the free one nearest to the figure; where all are taken,
+    The middle is a quarter of the pane each way. The place is the free one nearest to the figure; where all are taken,
     the side of the middle that is nearer.
     """
     left, top, wide, high = bounds
     centre_x, centre_y = left + wide / 2, top + high / 2
     text_x, text_y = centre_x - size[0] / 2, centre_y - size[1] / 2
-    middle = pane[0] / 3, pane[1] / 3, pane[0] / 3, pane[1] / 3
+    middle = middle_of(pane)
     corners = []
     for x, y, w, h in ((left, top, wide, high), middle):
         corners += [(x + w + _ROOM, text_y), (x - _ROOM - size[0], text_y)]
@@ -132,6 +132,11 @@ def beside(bounds: Rect, size: tuple[float, float], pane: tuple[float, float], t
     free = [p for p in places if not any(overlaps(p, other) for other in (bounds, middle, *taken))]
     ranked = sorted(free or places[-4:], key=lambda p: _away(p, centre_x, centre_y))
     return ranked[0]
+
+
+def middle_of(pane: tuple[float, float]) -> Rect:
+    """The part of a pane where no text stands."""
+    return 3 * pane[0] / 8, 3 * pane[1] / 8, pane[0] / 4, pane[1] / 4
 
 
 def _kept(x: float, y: float, size: tuple[float, float], pane: tuple[float, float]) -> Rect:

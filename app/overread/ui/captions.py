@@ -86,7 +86,7 @@ def measure_labels(
     width: float,
     height: float,
 ) -> None:
-    """Write the numbers of measurements beside them; a thin line leads there where they stand far away."""
+    """Write the numbers of measurements beside them; a hair line leads there where they stand far away."""
     places = measure_places(measures, projection, ratio, width, height)
     for mark, (x, y, wide, high) in zip(measures, places, strict=True):
         ends = [QPointF(px / ratio, py / ratio) for px, py in mark.points(projection)]
@@ -94,8 +94,9 @@ def measure_labels(
         near = min(ends, key=lambda end: (end - box.center()).manhattanLength())
         edge = QPointF(min(max(near.x(), box.left()), box.right()), min(max(near.y(), box.top()), box.bottom()))
         if (near - edge).manhattanLength() > 3 * _LINE:
-            painter.setPen(QPen(QColor(style.QUIET), 1.0, Qt.PenStyle.DotLine))
-            painter.drawLine(near, edge)
+            for pen in (QPen(QColor(0, 0, 0, 200), 3.0), QPen(QColor(style.STATUS[mark.status][0]), 1.0)):
+                painter.setPen(pen)
+                painter.drawLine(near, edge)
         for number, line in enumerate(mark.lines):
             halo(painter, line, x, y + number * _LINE, bold=mark.selected)
 

@@ -175,4 +175,7 @@ def show(session: Session, finding: Finding) -> None:
         at = list(cursor)
         at[plane_axes(image.stack.grid, finding.heatmap.plane).through] = finding.heatmap.index
         cursor = image.stack.grid.clamp(at)
-    session.set_view(replace(session.view, cursor=cursor, selected=finding.id, marked=frozenset()))
+    view = replace(session.view, cursor=cursor, selected=finding.id, marked=frozenset())
+    if finding.measurement is not None and view.layout is Layout.ONE:
+        view = replace(view, plane=finding.measurement.plane)  # on the other planes there is nothing to see of it
+    session.set_view(view)
