@@ -138,7 +138,45 @@ def test_slices_that_are_scaled_in_different_ways_get_states_of_their_own(
     assert not [fault for path in paths for fault in faults(path, tool)]
 
 
+def _table(first: int, values: list[int], bits: int) -> Dataset:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData, table.LUTExplanation = [len(values), first, bits], values, "Bone"
+    return table
+
+
+def test_tables_of_greys_and_of_real_values_go_with_the_state(tmp_path: Path, tool: Callable[[str], str]) -> None:
+    ramp = np.arange(32 * 32, dtype=np.uint16).reshape(1, 32, 32)
+    real = _table(0, [(3 * value) // 2 for value in range(1024)], 16)
+    real.ModalityLUTType = "US"
+    shades = _table(100, [round(4095 * (at / 1299) ** 2) for at in range(1300)], 12)
+    write_series(tmp_path / "in", ramp, ModalityLUTSequence=[real], VOILUTSequence=[shades])
+    stack = opened(tmp_path / "in", tmp_path)
+    volume = loaded(stack)
+    (path,) = written(parcel(stack, [finding(stack, lump(stack), measures=None)], tmp_path / "out", "gsps"))
+    assert not faults(path, tool)
+    picture = tmp_path / "theirs.pgm"
+    subprocess.run([tool("dcmp2pgm"), "-p", str(path), stack.frames[0].path, str(picture)], check=True)
+    theirs = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)
+    ours = grey(volume.real((slice(0, 1), slice(None), slice(None)))[0], stack, Window(0, 1, "", "LUT"), False)
+    assert np.ptp(ours) > 200
+    assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
 # What is no outline
+
+
+def test_a_box_is_a_rectangle(stack: Stack, tmp_path: Path) -> None:
+    voxels = np.zeros(stack.grid.shape, bool)
+    voxels[2:4, 3:7, 5:11] = True
+    box = finding(stack, voxels, kind=Kind.DETECTION, box=(2, 3, 5, 4, 7, 11), measures=None)
+    (path,) = written(parcel(stack, [box], tmp_path / "out", "gsps", window=Window(50, 100)))
+    items = pydicom.dcmread(path).GraphicAnnotationSequence
+    assert len(items) == 2
+    for item in items:
+        (line,) = item.GraphicObjectSequence
+        corners = np.array(line.GraphicData).reshape(-1, 2).tolist()
+        assert corners == [[5, 3], [11, 3], [11, 7], [5, 7], [5, 3]]
+        assert list(item.TextObjectSequence[0].AnchorPoint) == [11, 3]
 
 
 def _class(stack: Stack, **more: object) -> Finding:

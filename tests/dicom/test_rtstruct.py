@@ -12,12 +12,14 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.uid import RTStructureSetStorage
 from skimage.draw import polygon2mask
 
 from overread.dicom.check import gate
 from overread.dicom.check_rtstruct import RTSTRUCT
+from overread.dicom.product import Left
 from overread.domain.errors import UserError
-from overread.domain.finding import Mask, Status
+from overread.domain.finding import Kind, Mask, Reader, Status
 from overread.domain.study import Stack
 from support.findings import finding, opened
 from support.parcels import faults, lump, lumps, parcel
@@ -108,6 +110,39 @@ def test_contours_too_long_for_an_explicit_vr_are_written_whole(tmp_path: Path) 
     (contour,) = pydicom.dcmread(paths[0]).ROIContourSequence[0].ContourSequence
     assert sum(len(str(number)) + 1 for number in contour.ContourData) > 1 << 16
     assert np.array_equal(_read_by_others(paths[0], stack)[0], comb)
+
+
+def test_a_box_says_so_and_claims_no_volume(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", np.zeros((4, 12, 14), np.int16))
+    stack = opened(tmp_path / "in", tmp_path)
+    voxels = np.zeros(stack.grid.shape, bool)
+    voxels[1:3, 3:7, 5:11] = True
+    box = finding(stack, voxels, kind=Kind.DETECTION, box=(1, 3, 5, 3, 7, 11))
+    made = parcel(stack, [box, finding(stack, voxels, 2)], tmp_path / "out", "rtstruct")
+    paths = RTSTRUCT.write(made)
+    gate(made, RTSTRUCT, paths)
+    one, two = pydicom.dcmread(paths[0]).StructureSetROISequence
+    assert (one.ROIName, two.ROIName) == ("Glioma 1 (box)", "Glioma 2")
+    assert "ROIVolume" not in one
+    assert float(two.ROIVolume) == 0.144
+
+
+def test_an_amended_and_signed_set_says_what_it_comes_after_and_who_signed(
+    tmp_path: Path, tool: Callable[[str], str]
+) -> None:
+    write_series(tmp_path / "in", np.zeros((4, 12, 14), np.int16))
+    stack = opened(tmp_path / "in", tmp_path)
+    left = Left("rtstruct", stack.uid, RTStructureSetStorage, "1.2.3.4", "1.2.3", stack.identity.study_uid)
+    made = parcel(stack, lumps(stack), tmp_path / "out", "rtstruct", earlier=(left,), signed_by=Reader("Grace Hopper"))
+    (path,) = RTSTRUCT.write(made)
+    gate(made, RTSTRUCT, [path])
+    assert not faults(path, tool)
+    written = pydicom.dcmread(path)
+    assert written.PredecessorStructureSetSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
+    assert (written.ApprovalStatus, written.ReviewerName) == ("APPROVED", "Hopper^Grace")
+    for other in (replace(made, signed_by=None), replace(made, earlier=())):
+        with pytest.raises(UserError, match="failed the check"):
+            gate(other, RTSTRUCT, [path])
 
 
 # What is refused

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -11,16 +13,16 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
-from overread.imaging.editing.outline import enclosed
-from overread.imaging.outlines import keyholed, outlines
+from overread.imaging.outlines import keyholed, outlines, patch
 
 PICTURES = npst.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
-def _filled(lines: list[NDArray[np.intp]], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _filled(lines: list[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.bool_]:
     inside = np.zeros(shape, bool)
     for line in lines:
-        inside ^= enclosed(line - 0.5, shape)
+        rows, columns, within = patch(line - 0.5, shape)
+        inside[rows, columns] ^= within
     return inside
 
 
@@ -78,6 +80,18 @@ def test_one_pixel_is_a_square_and_none_is_nothing() -> None:
     (part,) = outlines(pixels)
     assert sorted(map(tuple, part.outer.tolist())) == [(2, 3), (2, 4), (3, 3), (3, 4)]
     assert part.holes == ()
+
+
+def test_lines_may_leave_the_picture_and_need_not_run_along_edges() -> None:
+    triangle = np.array([(-4.0, -3.0), (20.0, 5.0), (3.0, 30.0)])
+    ours = _filled([triangle + 0.5], (12, 14))
+    theirs = polygon2mask((40, 50), triangle + 10)[10:22, 10:24]
+    assert np.array_equal(ours, theirs)
+    assert 0 < ours.sum() < ours.size
+    rows, columns, inside = patch(triangle + 100, (12, 14))
+    assert inside.size == 0
+    assert rows.start == 12
+    assert columns.start == 14
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])

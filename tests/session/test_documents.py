@@ -82,10 +82,11 @@ def test_what_lies_on_no_slice_is_not_selected(stack: Stack) -> None:
     plane = acquired_plane(stack.grid)
     across = next(other for other in Plane if other is not plane)
     empty = np.zeros(stack.grid.shape, bool)
-    for of, said in ((plane, ""), (across, "It lies on no acquired slice.")):
+    for of, said in ((plane, ""), (across, "No single slice of the series shows it.")):
         heat = Heatmap.of(np.ones((2, 2), np.float32), (0, 0, 6, 6), of, 4, "Pneumonia", "CAM", "last")
         seen = finding(stack, empty, kind=Kind.CLASSIFICATION, measures=None, threshold=0.5, heatmap=heat)
         assert KO.refuse(stack, seen) == said
+    assert KO.refuse(stack, replace(seen, heatmap=None)) == "No single slice of the series shows it."
 
 
 def _text(d: Dataset) -> Dataset:

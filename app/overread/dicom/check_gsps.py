@@ -14,7 +14,7 @@ from overread.dicom.write_gsps import drawings, layer_name, text_of
 from overread.domain.finding import Bools, Finding, Kind
 from overread.domain.geometry import Floats, plane_axes
 from overread.domain.study import Stack, Window
-from overread.imaging.editing.outline import enclosed
+from overread.imaging.outlines import patch
 
 
 def no_presentation(stack: Stack, finding: Finding) -> str:
@@ -142,7 +142,8 @@ def _filled(graphics: Sequence[Dataset], stack: Stack) -> Bools:
     """The pixels of a slice within outlines, those within holes taken out."""
     inside = np.zeros(stack.grid.shape[1:], np.bool_)
     for line in _lines(graphics):
-        inside ^= enclosed(line[:-1, ::-1] - 0.5, inside.shape)
+        rows, columns, within = patch(line[:-1, ::-1] - 0.5, stack.grid.shape[1:])
+        inside[rows, columns] ^= within
     return inside
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 
 from overread.dicom.check_seg import same_concept
 from overread.dicom.product import Parcel, Product, require
@@ -16,7 +17,7 @@ from overread.dicom.write_rtstruct import description, generation, roi_name, wri
 from overread.domain.finding import Bools, Finding
 from overread.domain.geometry import Floats
 from overread.domain.study import Stack
-from overread.imaging.editing.outline import enclosed
+from overread.imaging.outlines import patch
 
 _PLANE_MM = 1e-3
 # Problems after which slices still are parallel, stand one behind the other and are measured: contours may lie on them.
@@ -99,17 +100,26 @@ def _voxels(drawn: Dataset, parcel: Parcel, number: int) -> Bools:
         (image,) = contour.ContourImageSequence
         k = places.get(_named(image), -1)
         require(k >= 0, "a contour refers to an image that is not in the series")
-        points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
+        points = _points(contour)
         require(len(points) == int(contour.NumberOfContourPoints), "a contour lost points")
         offset = points - where[k]
         require(bool(np.abs(offset @ normal).max() < _PLANE_MM), f"a contour of region {number} lies off its image")
         in_slices.setdefault(k, []).append(offset @ across.T)
     voxels = np.zeros(grid.shape, np.bool_)
     for k, lines in in_slices.items():
-        parts = [enclosed(line, grid.shape[1:]) for line in lines]
-        voxels[k] = np.any(parts, axis=0)
-        require(int(voxels[k].sum()) == sum(int(part.sum()) for part in parts), "contours of a slice overlap")
+        for line in lines:
+            rows, columns, inside = patch(line, grid.shape[1:])
+            require(not (voxels[k, rows, columns] & inside).any(), "contours of a slice overlap")
+            voxels[k, rows, columns] |= inside
     return voxels
+
+
+def _points(contour: Dataset) -> Floats:
+    """The points of a contour, mm, shape (n, 3), from what stands in the file; pydicom takes long for each number."""
+    written = contour.get_item("ContourData")
+    numbers = written.value if isinstance(written, RawDataElement) else None
+    values = numbers.split(b"\\") if isinstance(numbers, bytes) else contour.ContourData
+    return np.array(values, np.float64).reshape(-1, 3)
 
 
 RTSTRUCT = Product("rtstruct", "RT Structure Set", _write, _check, refuse)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from overread.domain.finding import Bools
+from overread.imaging.editing.outline import enclosed
 
 Corners = NDArray[np.intp]
 # Directions along edges in the order of right turns: right, down, left, up (row, column); and the pixel that an edge
@@ -125,3 +126,16 @@ def keyholed(outline: Outline) -> Corners:
         rings[number] = np.concatenate([*pieces, start[at : last[number]]])
     line = rings[0]
     return np.asarray(line[np.any(line != np.roll(line, 1, axis=0), axis=1)])
+
+
+def patch(line: ArrayLike, shape: tuple[int, int]) -> tuple[slice, slice, Bools]:
+    """The rows and columns of a picture of `shape` that a closed line reaches, and which of their pixels it encloses.
+
+    The line is points (row, column), shape (n, 2), which may lie anywhere; the first pixel's centre is at (0, 0).
+    """
+    points = np.asarray(line, np.float64)
+    low = np.floor(points.min(axis=0)).clip(0, shape).astype(np.intp)
+    high = (np.ceil(points.max(axis=0)) + 1).clip(low, shape).astype(np.intp)
+    (top, left), (rows, columns) = low.tolist(), (high - low).tolist()
+    inside = enclosed(points - low, (rows, columns))
+    return slice(top, top + rows), slice(left, left + columns), inside

@@ -15,7 +15,7 @@ from overread.dicom.product import Parcel, Product
 from overread.dicom.write_gsps import write_gsps
 from overread.dicom.write_ko import write_ko
 from overread.dicom.write_pdf import write_pdf
-from overread.domain.finding import Finding
+from overread.domain.finding import Finding, Kind
 from overread.domain.study import Stack, Window
 from overread.session.pictures import key_pictures, key_slice, window_of
 from overread.session.presets import opening_window
@@ -40,12 +40,19 @@ def _check_gsps(parcel: Parcel, paths: Sequence[Path]) -> None:
     check_gsps(paths, parcel, _window(parcel))
 
 
+def _slice(stack: Stack, finding: Finding) -> int | None:
+    """The acquired slice (k) that shows a finding best; None where none does, or all do."""
+    if finding.kind is Kind.CLASSIFICATION and finding.heatmap is None and len(stack.frames) > 1:
+        return None
+    return key_slice(finding, stack.grid)
+
+
 def _no_slice(stack: Stack, finding: Finding) -> str:
-    return "It lies on no acquired slice." if key_slice(finding, stack.grid) is None else ""
+    return "No single slice of the series shows it." if _slice(stack, finding) is None else ""
 
 
 def _slices(parcel: Parcel) -> list[int]:
-    found = [key_slice(finding, parcel.stack.grid) for finding in parcel.findings]
+    found = [_slice(parcel.stack, finding) for finding in parcel.findings]
     return [k for k in found if k is not None]
 
 
