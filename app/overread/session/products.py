@@ -10,6 +10,7 @@ from overread.dicom.check_sr import SR
 from overread.dicom.product import Product
 from overread.domain.errors import UserError
 from overread.session.products_documents import GSPS, KO, PDF
+from overread.session.products_fused import FUSED
 from overread.session.products_maps import PM
 from overread.session.products_pictures import PNG, SC, SC_SERIES
 from overread.session.products_research import NIFTI, NIFTI_IMAGE, NRRD, OBJ, STL
@@ -25,6 +26,7 @@ PRODUCTS: tuple[Product, ...] = (
     KO,
     SC,
     SC_SERIES,
+    FUSED,
     PM,
     PDF,
     PNG,
