@@ -34,6 +34,16 @@ def test_a_mask_gives_back_its_voxels(voxels: np.ndarray) -> None:
 
 
 @given(masks())
+def test_a_slice_of_a_mask_is_that_of_its_box(voxels: np.ndarray) -> None:
+    mask = Mask.of(voxels)
+    for axis in range(3):
+        for at in range(mask.extent[axis]):
+            section = mask.section(axis, at)
+            assert section.dtype == np.bool_
+            assert np.array_equal(section, np.take(mask.inner, [at], axis))
+
+
+@given(masks())
 def test_the_box_is_the_smallest(voxels: np.ndarray) -> None:
     (expected,) = ndimage.find_objects(voxels.astype(np.uint8)) or (None,)
     assert bounding_box(voxels) == expected

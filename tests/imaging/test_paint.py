@@ -109,10 +109,10 @@ def test_a_stroke_is_the_sum_of_its_steps(
     allowed = rng.random(grid.shape) < 0.8
     base = Mask.of(before)
 
-    def within(box: Box) -> np.ndarray:
-        return allowed[box]
+    def within(box: Box, inside: np.ndarray) -> np.ndarray:
+        return inside & allowed[box]
 
-    stroke = Stroke(grid, base, diameter, erase=erase, through=through, allowed=within)
+    stroke = Stroke(grid, base, diameter, erase=erase, through=through, touched=within)
     expected = before.copy()
     for last, place in zip([places[0], *places], places, strict=False):
         stroke.extend(place)
@@ -120,6 +120,12 @@ def test_a_stroke_is_the_sum_of_its_steps(
         expected = expected & ~touched if erase else expected | touched
         assert np.array_equal(stroke.mask.voxels, expected)
         assert stroke.mask == Mask.of(expected)
+        for axis in range(3):
+            whole = np.zeros(grid.shape, np.bool_)
+            for n in range(grid.shape[axis]):
+                (k, j, i), part = stroke.section(axis, n)
+                whole[k : k + part.shape[0], j : j + part.shape[1], i : i + part.shape[2]] |= part
+            assert np.array_equal(whole, expected)
     assert np.array_equal(base.voxels, before), "what was there before stays as it was"
 
 

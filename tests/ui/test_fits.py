@@ -66,7 +66,7 @@ def test_what_is_selected_stays_in_view(driver_of: Callable[..., Driver], tmp_pa
     driver.key(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)  # the last one
     driver.key(Qt.Key.Key_E)
     session = driver.session
-    driver.until(lambda: panel.brush_bar.isVisible())
+    driver.until(lambda: panel.tool_box.brush_bar.isVisible())
     card = panel.list.card
     assert session.selected == panel.list.rows[-1].finding == card.finding
     driver.until(lambda: card.visibleRegion().boundingRect().height() == card.height(), timeout=5_000)

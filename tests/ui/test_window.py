@@ -335,7 +335,7 @@ def test_the_brush_keeps_to_a_range_of_fractions(driver: Driver, tmp_path: Path)
     write_series(tmp_path / "map", head_like(), RescaleSlope=0.001, RescaleIntercept=0, description="ADC")
     driver.open(tmp_path / "map")
     driver.key(Qt.Key.Key_B)
-    bar = driver.window.findings_panel.brush_bar
+    bar = driver.window.findings_panel.tool_box.brush_bar
     box = QPoint(8, bar.limited.height() // 2)
     QTest.mouseClick(bar.limited, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, box)
     low, high = driver.session.view.brush.range or (0.0, 0.0)

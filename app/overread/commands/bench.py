@@ -18,7 +18,7 @@ from overread.commands.benchmarks.overlay import cancel, slice_e2e
 from overread.commands.benchmarks.remote import remote
 from overread.commands.benchmarks.rows import Row, table
 from overread.commands.benchmarks.volume import volume
-from overread.commands.benchmarks.window import cold_start, scroll, scroll_overlay, ui_stall
+from overread.commands.benchmarks.window import cold_start, scroll, scroll_overlay, stroke, ui_stall
 from overread.infer.runtime import gpus, installed
 
 BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "cancel": cancel,
     "scroll": scroll,
     "scroll-overlay": scroll_overlay,
+    "stroke": stroke,
     "ui-stall": ui_stall,
     "cold-start": cold_start,
     "remote": remote,

@@ -105,6 +105,21 @@ class Mask:
         bits = np.unpackbits(np.frombuffer(self.packed, np.uint8), count=int(np.prod(self.extent)))
         return bits.view(np.bool_).reshape(self.extent)
 
+    def section(self, axis: int, at: int) -> Bools:
+        """Slice `at` of the box across an array axis, unpacked: shape `extent`, but 1 along that axis.
+
+        Only the bits of the slice are looked at: a picture of ten large masks would else take ten times their voxels.
+        """
+        _, rows, columns = self.extent
+        bits = np.frombuffer(self.packed, np.uint8)
+        if axis == 0:
+            first, size = at * rows * columns, rows * columns
+            flat = np.unpackbits(bits[first // 8 : -(-(first + size) // 8)])[first % 8 : first % 8 + size]
+            return flat.view(np.bool_).reshape(1, rows, columns)
+        k, j, i = (np.arange(n) if other != axis else np.array([at]) for other, n in enumerate(self.extent))
+        where = (k[:, None, None] * rows + j[:, None]) * columns + i
+        return np.asarray(bits[where >> 3] >> (7 - (where & 7)).astype(np.uint8) & 1, np.bool_)
+
     @property
     def voxels(self) -> Bools:
         """All voxels of the grid, unpacked, shape `shape`."""
@@ -115,13 +130,13 @@ class Mask:
 
 def bounding_box(voxels: Bools) -> Box | None:
     """The smallest box that holds every set voxel of a (k, j, i) array; None if there is none."""
+    seen: Bools = np.any(voxels, axis=0)  # the one pass through all of it that goes the way the voxels lie
     parts: list[slice] = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        held = np.flatnonzero(voxels.any(axis=others))
-        if held.size == 0:
+    for held in (voxels.reshape(len(voxels), seen.size).any(axis=1), seen.any(axis=1), seen.any(axis=0)):
+        where = np.flatnonzero(held)
+        if where.size == 0:
             return None
-        parts.append(slice(int(held[0]), int(held[-1]) + 1))
+        parts.append(slice(int(where[0]), int(where[-1]) + 1))
     return parts[0], parts[1], parts[2]
 
 

@@ -31,11 +31,23 @@ class Tool(Enum):
     BIDIRECTIONAL = "bidirectional"
     ANGLE = "angle"
     ELLIPSE = "ellipse"
+    SMART = "smart brush"
+    LASSO = "lasso"
+    POLYGON = "polygon"
+    SCISSORS = "scissors"
+    SCRIBBLE = "scribbles"
+    PICK = "pick a part"
 
     @property
     def pen(self) -> bool:
-        """Whether it draws voxels."""
-        return self in (Tool.BRUSH, Tool.ERASER)
+        """Whether it draws the voxels that it passes over."""
+        return self in (Tool.BRUSH, Tool.ERASER, Tool.SMART)
+
+    @property
+    def edits(self) -> bool:
+        """Whether it changes outlines."""
+        lines = (Tool.LASSO, Tool.POLYGON, Tool.SCISSORS, Tool.SCRIBBLE, Tool.PICK)
+        return self.pen or self in lines
 
     @property
     def shape(self) -> Shape | None:

@@ -10,6 +10,9 @@ from overread.domain.geometry import Grid
 
 Points = NDArray[np.float64]
 
+_AROUND = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
+_DIRECTIONS = np.stack([np.cos(np.arange(24) * np.pi / 24), np.sin(np.arange(24) * np.pi / 24)])
+
 
 def measure(mask: Mask, grid: Grid) -> Measures | None:
     """Volume, and the longest diameter with the longest one at right angles to it, both in one acquired slice.
@@ -21,14 +24,16 @@ def measure(mask: Mask, grid: Grid) -> Measures | None:
     if not mask:
         return None
     inner = mask.inner
-    counts = inner.sum(axis=(1, 2))
+    counts = np.array([np.count_nonzero(pixels) for pixels in inner])
     down, across = grid.affine[:3, 1], grid.affine[:3, 2]
     pixel_mm2 = float(np.linalg.norm(np.cross(down, across)))
+    ends = {int(k): _ends_mm(inner[k], grid) for k in np.flatnonzero(counts)}
+    bounds = {k: _bound(points) for k, points in ends.items()}
     axes = (0.0, 0.0)
-    # Larger slices first: a slice whose box cannot hold a longer diameter is not looked at.
-    for k in np.argsort(-counts, kind="stable"):
-        if _diagonal(inner[k], grid) >= axes[0]:
-            axes = max(axes, _diameters(_hull_mm(inner[k], grid)))
+    # The most promising slices first: one that cannot hold a longer diameter is not looked at.
+    for k in sorted(bounds, key=lambda k: -bounds[k]):
+        if bounds[k] >= axes[0]:
+            axes = max(axes, _diameters(_hull(ends[k]), axes[0]))
     largest = int(counts.argmax())
     # Rounded here, once, so that the panel, the JSON and the SR say the same number.
     return Measures(
@@ -40,39 +45,41 @@ def measure(mask: Mask, grid: Grid) -> Measures | None:
     )
 
 
-def _diagonal(pixels: NDArray[np.bool_], grid: Grid) -> float:
-    """No diameter of the slice is longer than this, mm."""
-    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    if rows.size == 0:
-        return 0.0
-    _, down, across = grid.spacing
-    return float(np.hypot((rows[-1] - rows[0] + 1) * down, (columns[-1] - columns[0] + 1) * across))
+def _ends_mm(pixels: NDArray[np.bool_], grid: Grid) -> Points:
+    """Points half a pixel above, below, left and right of the outermost pixels of each row, mm in the plane, (n, 2).
 
-
-def _hull_mm(pixels: NDArray[np.bool_], grid: Grid) -> Points:
-    """The convex hull of a slice's outline, mm in the slice's plane, counter-clockwise, shape (n, 2).
-
-    It is the hull of the points half a pixel above, below, left and right of the outermost pixels of each row.
+    Their convex hull is that of the slice's outline.
     """
-    from scipy.spatial import ConvexHull  # a slow import, wanted with the first finding and not at start-up
-
     rows = np.flatnonzero(pixels.any(axis=1))
     first = pixels[rows].argmax(axis=1)
     last = pixels.shape[1] - 1 - pixels[rows, ::-1].argmax(axis=1)
     ends = np.stack([np.tile(rows, 2), np.concatenate([first, last])], axis=1)
-    around = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
-    points = (ends[:, None] + around).reshape(-1, 2) * grid.spacing[1:]
+    return np.asarray((ends[:, None] + _AROUND).reshape(-1, 2) * grid.spacing[1:])
+
+
+def _bound(points: Points) -> float:
+    """No two of the points lie further apart than this: the widest of 24 directions, and how much none of them sees."""
+    return float(np.ptp(points @ _DIRECTIONS, axis=0).max() / np.cos(np.pi / 48)) + 1e-6
+
+
+def _hull(points: Points) -> Points:
+    """The convex hull of points, counter-clockwise, shape (n, 2)."""
+    from scipy.spatial import ConvexHull  # a slow import, wanted with the first finding and not at start-up
+
     return np.asarray(points[ConvexHull(points).vertices])
 
 
-def _diameters(hull: Points) -> tuple[float, float]:
+def _diameters(hull: Points, least: float) -> tuple[float, float]:
     """Greatest distance between two points of a convex polygon, and its longest chord at right angles to that.
 
+    The chord is only looked for where the diameter is no less than `least`; else it is 0.
     To a micrometre, so that of diameters that only rounding tells apart the one with the longest chord is taken.
     """
     between = hull[:, None] - hull[None]
     squared = np.einsum("abx,abx->ab", between, between)
     length = round(float(np.sqrt(squared.max())), 6)
+    if length < least:
+        return length, 0.0
     pairs = np.argwhere(np.triu(squared > (length - 1e-6) ** 2))
     return length, max(_breadth(hull, hull[a], hull[b]) for a, b in pairs)
 

@@ -69,16 +69,11 @@ class Stroke:
         *,
         erase: bool,
         through: int | None,
-        allowed: Callable[[Box], Bools] | None = None,
+        touched: Callable[[Box, Bools], Bools] | None = None,
     ) -> None:
-        """`allowed` says which voxels of a box the pen may touch (an intensity range); None allows all."""
-        self._grid, self._diameter, self._erase, self._through, self._allowed = (
-            grid,
-            diameter_mm,
-            erase,
-            through,
-            allowed,
-        )
+        """`touched` says which of the voxels under the pen, in a box, it may touch (a range, say); None allows all."""
+        self._grid, self._diameter, self._erase, self._through = grid, diameter_mm, erase, through
+        self._touched = touched
         self._low = np.array(base.start, int)
         self._voxels = base.inner.copy()
         self._last: Floats | None = None
@@ -92,6 +87,17 @@ class Stroke:
             self._mask = Mask.of(self._voxels, (k, j, i), self._grid.shape)
         return self._mask
 
+    def section(self, axis: int, index: int) -> tuple[Index, Bools]:
+        """The voxels after the stroke so far in slice `index` across an array axis, and where in the grid they begin.
+
+        They lie as in a box one voxel thick; a box of none where the stroke does not reach. A view: nothing is packed.
+        """
+        at = index - int(self._low[axis])
+        where = [slice(None)] * 3
+        where[axis] = slice(at, at + 1) if 0 <= at < self._voxels.shape[axis] else slice(0, 0)
+        k, j, i = (index if other == axis else int(n) for other, n in enumerate(self._low))
+        return (k, j, i), self._voxels[tuple(where)]
+
     def extend(self, index: ArrayLike) -> None:
         """Draw on to a fractional index (k, j, i)."""
         to = np.asarray(index, np.float64)
@@ -100,8 +106,8 @@ class Stroke:
         if inside.size == 0:
             return
         self._mask = None
-        if self._allowed is not None:
-            inside = inside & self._allowed(box)
+        if self._touched is not None:
+            inside = self._touched(box, inside)
         if self._erase:
             self._take(box, inside)
         else:

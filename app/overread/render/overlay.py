@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.finding import Bools, Finding, Mask, Status
-from overread.domain.geometry import PlaneAxes
+from overread.domain.geometry import Index, PlaneAxes
 from overread.render.projection import Projection, resized
 
 Bytes = NDArray[np.uint8]
@@ -44,15 +44,23 @@ def mask_layer(
     at = index - mask.start[axes.through]
     if not 0 <= at < mask.extent[axes.through]:
         return None
-    pixels = axes.picture(mask.inner, at)
-    if not pixels.any():
+    layer = slice_layer(mask.section(axes.through, at), mask.start, mask.shape, axes, status, selected=selected)
+    return layer and replace(layer, filled=not original, dotted=original)
+
+
+def slice_layer(
+    voxels: Bools, start: Index, shape: Index, axes: PlaneAxes, status: Status, *, selected: bool = False
+) -> Layer | None:
+    """Voxels one slice thick across `axes.through`, at `start` in a grid of `shape`; None where none is set."""
+    if not voxels.any():
         return None
+    pixels = axes.picture(voxels, 0)
     down, across = axes.down, axes.across
-    rows, columns = axes.size(mask.shape)
-    row, column = mask.start[down], mask.start[across]
-    row = rows - row - mask.extent[down] if axes.flip_down else row
-    column = columns - column - mask.extent[across] if axes.flip_across else column
-    return Layer(pixels, (row, column), status, selected, filled=not original, dotted=original)
+    rows, columns = axes.size(shape)
+    row, column = start[down], start[across]
+    row = rows - row - voxels.shape[down] if axes.flip_down else row
+    column = columns - column - voxels.shape[across] if axes.flip_across else column
+    return Layer(pixels, (row, column), status, selected)
 
 
 def finding_layers(

@@ -139,24 +139,45 @@ def _judge(findings: Findings, ids: Sequence[str], status: Status, reader: Reade
     return f"{verb} {what}" + (f" ({reason})" if reason else ""), findings
 
 
-def redraw(findings: Findings, finding_id: str, mask: Mask, stack: Stack, reader: Reader, verb: str) -> Step:
+def measured(mask: Mask, stack: Stack) -> Measures | None:
+    """What can be measured on voxels that a reader drew. On a large mask it takes a while: better on a worker."""
+    return _measures(mask, None, stack)
+
+
+def redraw(
+    findings: Findings,
+    finding_id: str,
+    mask: Mask,
+    stack: Stack,
+    reader: Reader,
+    verb: str,
+    measures: Measures | None = None,
+) -> Step:
     """Change a finding's voxels. One that was emptied is rejected, for there is nothing left to accept.
 
-    The same voxels again are no change: the finding is not edited by it.
+    The same voxels again are no change: the finding is not edited by it. `measures` are those of the voxels, where a
+    worker has them already.
     """
     finding = find(findings, finding_id)
     if finding is None:
         raise KeyError(finding_id)
     if mask == finding.mask:
         return f"{verb} {finding.title}", findings
-    changed = finding.redrawn(mask, _measures(mask, None, stack), Act(reader, verb.lower(), now()))
+    changed = finding.redrawn(mask, measures or measured(mask, stack), Act(reader, _did(verb), now()))
     if not mask:
         changed = replace(changed, status=Status.REJECTED, reason="erased")
     return f"{verb} {finding.title}", with_finding(findings, changed)
 
 
-def draw_new(findings: Findings, mask: Mask, stack: Stack, reader: Reader) -> tuple[str, Findings, str]:
-    """Begin a finding of the reader's own; returns the step and its id."""
+def _did(verb: str) -> str:
+    """What an act is called, of a step's words before the finding's name: "margin +3 mm" of "Margin +3 mm of"."""
+    return verb.removesuffix(" of").rstrip(":").lower()
+
+
+def draw_new(
+    findings: Findings, mask: Mask, stack: Stack, reader: Reader, measures: Measures | None = None
+) -> tuple[str, Findings, str]:
+    """Begin a finding of the reader's own; returns the step and its id. `measures` as in `redraw`."""
     number, when = next_number(findings, stack.uid), now()
     finding = Finding(
         id=uid_of(stack.uid, reader.name, when.isoformat(), str(number)),
@@ -169,7 +190,7 @@ def draw_new(findings: Findings, mask: Mask, stack: Stack, reader: Reader) -> tu
         anatomy=None,
         colour="#9B8CFF",
         mask=mask,
-        measures=_measures(mask, None, stack),
+        measures=measures or measured(mask, stack),
         score=None,
         model=None,
         status=Status.EDITED,

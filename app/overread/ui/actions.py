@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from overread.domain.geometry import Plane
 from overread.domain.view import Layout, Tool
 from overread.ui import looking
+from overread.ui.action import Action, Do, Test
 from overread.ui.box_desk import BoxDesk
+from overread.ui.edit_actions import EDITING, MOUSE_EDITING
 from overread.ui.listing_bar import CUTOFF_STEP, next_order
 from overread.ui.naming import turn_over
 
 if TYPE_CHECKING:
     from overread.ui.main_window import MainWindow
-
-Do = Callable[["MainWindow"], object]
-Test = Callable[["MainWindow"], bool]
 
 
 def _always(window: MainWindow) -> bool:
@@ -42,20 +40,6 @@ def _anywhere(window: MainWindow) -> bool:
 
 def _leaving(window: MainWindow) -> bool:
     return any(finding.status.leaves for finding in window.session.shown_findings)
-
-
-@dataclass(frozen=True)
-class Action:
-    """One thing the reader can do. `keys` are Qt key sequences; `checked` says whether it is on, where that is so."""
-
-    id: str
-    group: str
-    text: str
-    keys: tuple[str, ...]
-    do: Do
-    when: Test = _image
-    icon: str = ""
-    checked: Test | None = None
 
 
 def _tool(tool: Tool) -> Test:
@@ -239,6 +223,7 @@ ACTIONS: tuple[Action, ...] = (
         checked=lambda w: w.session.view.brush.sphere,
     ),
     *_MARKING,
+    *EDITING,
     Action("undo", "Draw", "Undo", ("Ctrl+Z",), lambda w: w.desk.undo(), lambda w: bool(w.session.undo_label), "undo"),
     Action(
         "redo",
@@ -272,6 +257,7 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Drag a box's line", "resize at corners, move"),
     ("Ctrl + click", "mark a box to merge"),
     ("Left drag", "window, or draw with a tool in hand"),
+    *MOUSE_EDITING,
     ("Click", "put the crosshair there, pick a finding"),
     ("Middle drag", "shift the image"),
     ("Right drag", "zoom"),

@@ -13,6 +13,15 @@ from overread.session.session import Session
 from overread.ui import style
 
 _STEPS = 100
+# The tools that have a size or keep to a range.
+_TITLES = {
+    Tool.BRUSH: "Brush",
+    Tool.ERASER: "Eraser",
+    Tool.SMART: "Brush that follows edges",
+    Tool.LASSO: "Lasso",
+    Tool.POLYGON: "Polygon",
+    Tool.SCRIBBLE: "Scribbles",
+}
 
 
 class BrushBar(QFrame):
@@ -71,9 +80,13 @@ class BrushBar(QFrame):
             self._show(new)
 
     def _show(self, view: ViewState) -> None:
-        self.setVisible(view.tool.pen)
+        self.setVisible(view.tool in _TITLES)
+        sized = view.tool.pen or view.tool is Tool.SCRIBBLE
+        for part in (self.slider, self.diameter):
+            part.setVisible(sized)
+        self.sphere.setVisible(view.tool.pen)
         brush = view.brush
-        self.title.setText("Brush" if view.tool is Tool.BRUSH else "Eraser")
+        self.title.setText(_TITLES.get(view.tool, ""))
         self.slider.blockSignals(True)
         self.slider.setValue(_slider(brush.diameter_mm))
         self.slider.blockSignals(False)

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Kind, Status, find, with_finding
-from overread.domain.geometry import Box, Floats, Plane, nearest, plane_axes
+from overread.domain.geometry import Floats, Plane, PlaneAxes, nearest
 from overread.domain.heatmap import Heatmap
 from overread.domain.listing import Listing, below, listed, source_id, terms, unseen
 from overread.domain.view import Tool
-from overread.imaging.paint import Stroke, empty
+from overread.render.overlay import Layer
 from overread.session.comparisons import Comparisons, pairs
 from overread.session.explanations import Explanations
 from overread.session.first_look import FirstLook
 from overread.session.imports import Imports
-from overread.session.review import accept, draw_new, redraw, reject, restore
+from overread.session.review import accept, reject, restore
 from overread.session.rounds import following, next_series, waiting
 from overread.session.session import Session
 from overread.ui import looking
 from overread.ui.box_desk import BoxDesk
+from overread.ui.editor import Editor
 from overread.ui.measure_desk import MeasureDesk
-
-_WITHOUT_OUTLINE = (Kind.CLASSIFICATION, Kind.MEASUREMENT)
+from overread.ui.pen import Pen
 
 
 class Desk(QObject):
@@ -48,28 +46,32 @@ class Desk(QObject):
         self.boxes = BoxDesk(session, self.draft_changed.emit, self.told.emit)
         self.measures = MeasureDesk(session, self.draft_changed.emit)
         self.first_look = FirstLook(self.explained.emit)
-        self._stroke: Stroke | None = None
-        self._target: Finding | None = None
+        self.editor = Editor(session, self.told.emit, self)
+        self.editor.changed.connect(self.draft_changed)
+        self.pen = Pen(session, self.editor.limits, self.told.emit)
         self._offered = ""  # the series that the next N goes on to
         session.findings_changed.connect(self._withdraw)
 
     # Findings on the image
 
-    def visible(self) -> list[Finding]:
-        """The findings to draw, with the stroke in hand."""
+    def visible(self, *, stroke: bool = False) -> list[Finding]:
+        """The findings to draw; the one that a stroke is changing only with `stroke`: to pack it takes a while."""
         view = self.session.view
         if not view.overlays or view.compare is not None:
             return []
         shown = [f for f in self.session.shown_findings if f.id not in view.hidden and not below(f, view.listing)]
         if not view.rejected and Status.REJECTED not in view.listing.statuses:
             shown = [f for f in shown if f.status is not Status.REJECTED]
-        if self._stroke is not None and self._target is not None:
-            drawn = replace(self._target, mask=self._stroke.mask, status=Status.EDITED)
-            shown = [drawn if f.id == drawn.id else f for f in shown]
-            if find(tuple(shown), drawn.id) is None:
-                shown.append(drawn)
+        if self.pen.target is not None:
+            shown = [f for f in shown if f.id != self.pen.target.id]
+            if stroke:
+                shown.append(self.pen.drawn(self.pen.target))
         draft = self.boxes.draft or self.measures.draft
         return shown if draft is None else list(with_finding(tuple(shown), draft))
+
+    def drafts(self, axes: PlaneAxes, index: int) -> list[Layer]:
+        """What is in the hand and lies in a slice."""
+        return self.pen.drafts(axes, index) + self.editor.drafts(axes, index)
 
     def at(self, index: Floats) -> Finding | None:
         """The smallest finding under a place (fractional k, j, i)."""
@@ -307,79 +309,25 @@ class Desk(QObject):
         diameter = min(max(brush.diameter_mm * factor, 0.5), 200.0)
         self.session.set_view(replace(self.session.view, brush=replace(brush, diameter_mm=round(diameter, 1))))
 
-    def begin_stroke(self, index: Floats, plane: Plane) -> bool:
-        """Put the pen down at a fractional index (k, j, i) of a plane. Returns whether it draws."""
-        session = self.session
-        image, view, brush = session.image, session.view, session.view.brush
-        if image is None or not view.tool.pen:
-            return False
-        if not image.stack.grid.oriented:
-            session.fail(UserError("This image has no place in the patient, so nothing can be drawn on it yet."))
-            return False
-        target = session.selected
-        erase = view.tool is Tool.ERASER
-        if target is not None and (target.status is Status.REJECTED or target.kind in _WITHOUT_OUTLINE):
-            target = None
-        if target is None and erase:
-            self.told.emit("Select the finding to erase from.", "Click it in the list, or press N.", "")
-            return False
-        grid = image.stack.grid
-        through = None if brush.sphere else plane_axes(grid, plane).through
-        base = target.mask if target is not None else empty(grid.shape)
-        allowed = self._allowed if brush.range is not None else None
-        self._stroke = Stroke(grid, base, brush.diameter_mm, erase=erase, through=through, allowed=allowed)
-        self._target = target or self._blank()
-        self.extend_stroke(index)
-        return True
-
-    def _blank(self) -> Finding:
-        image = self.session.image
-        assert image is not None
-        _, findings, new_id = draw_new((), empty(image.stack.grid.shape), image.stack, self.session.reader)
-        made = find(findings, new_id)
-        assert made is not None
-        return made
-
-    def _allowed(self, box: Box) -> NDArray[np.bool_]:
-        """The voxels of a box whose real values lie within the brush's range."""
-        image, limits = self.session.image, self.session.view.brush.range
-        assert image is not None
-        assert limits is not None
-        real = image.volume.real(box)
-        return np.asarray((real >= limits[0]) & (real <= limits[1]))
-
-    def extend_stroke(self, index: Floats) -> None:
-        """Draw on to a fractional index."""
-        if self._stroke is not None:
-            self._stroke.extend(index)
-            self.draft_changed.emit()
-
-    def end_stroke(self) -> None:
-        """Lift the pen: one named step."""
-        stroke, target, image = self._stroke, self._target, self.session.image
-        self._stroke = self._target = None
-        if stroke is not None and target is not None and image is not None:
-            mask, findings, reader = stroke.mask, self.session.findings, self.session.reader
-            known = find(findings, target.id) is not None
-            if known or target.model is not None:
-                # a proposal that went away while the pen was down comes back with what was drawn, and its model's name
-                findings = findings if known else (*findings, target)
-                verb = "Erase" if self.session.view.tool is Tool.ERASER else "Brush"
-                if mask != target.mask:
-                    self.session.edit(*redraw(findings, target.id, mask, image.stack, reader, verb))
-            elif mask:
-                label, findings, new_id = draw_new(findings, mask, image.stack, reader)
-                if self.session.edit(label, findings):
-                    self.session.set_view(replace(self.session.view, selected=new_id))
-        self.draft_changed.emit()
-
     def drop_stroke(self) -> None:
-        """Lift the pen and forget the stroke, or what else is in the hand."""
-        self._stroke = self._target = None
+        """Lift the pen and forget the stroke, or the box or measurement in the hand."""
+        self.pen.drop()
         self.boxes.drop()
         self.measures.drop()
+        self.draft_changed.emit()
+
+    def put_down(self) -> None:
+        """Put down what is in the hand: the stroke, else an outline, scribbles, a change that is being made."""
+        if self._dragging:
+            self.drop_stroke()
+        else:
+            self.editor.drop()
 
     @property
     def drawing(self) -> bool:
-        """Whether something is being drawn or dragged."""
-        return self._stroke is not None or self.boxes.draft is not None or self.measures.draft is not None
+        """Whether something is in the hand that is not finished."""
+        return self._dragging or self.editor.holding
+
+    @property
+    def _dragging(self) -> bool:
+        return self.pen.down or self.boxes.draft is not None or self.measures.draft is not None

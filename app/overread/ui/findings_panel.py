@@ -23,7 +23,6 @@ from overread.session.classes import trust
 from overread.session.portraits import Portraits
 from overread.session.state import Image, Phase, Reading
 from overread.ui import looking, style
-from overread.ui.brush_bar import BrushBar
 from overread.ui.compare_panel import ComparePanel
 from overread.ui.desk import Desk
 from overread.ui.export_panel import ExportPanel
@@ -35,6 +34,7 @@ from overread.ui.model_rows import ModelRow
 from overread.ui.more_buttons import more_buttons
 from overread.ui.portrait_view import PortraitView
 from overread.ui.reasons import Reasons
+from overread.ui.tool_box import ToolBox
 
 
 class FindingsPanel(QFrame):
@@ -64,7 +64,7 @@ class FindingsPanel(QFrame):
         self.heading = _heading("FINDINGS")
         column.addWidget(self.heading)
         self._add_shown(column)
-        self.listing_bar = ListingBar(desk)
+        self.listing_bar: ListingBar = ListingBar(desk)
         column.addWidget(self.listing_bar)
         self.list = FindingList()
         self.list.chosen.connect(self._choose)
@@ -77,8 +77,9 @@ class FindingsPanel(QFrame):
         column.addWidget(self._folded)
         foot = QVBoxLayout()
         foot.setContentsMargins(8, 0, 8, 0)
-        self.brush_bar = BrushBar(self.session)
-        foot.addWidget(self.brush_bar)
+        self.tool_box = ToolBox(desk)
+        self.tool_box.triggered.connect(self.triggered)
+        foot.addWidget(self.tool_box)
         self.heat_bar = HeatBar(desk)
         foot.addWidget(self.heat_bar)
         self.compare_panel = ComparePanel(self.desk)

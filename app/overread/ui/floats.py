@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QListWidge
 
 from overread.session import codes
 from overread.ui import style
-from overread.ui.actions import ACTIONS, MOUSE, Action
+from overread.ui.action import Action
+from overread.ui.actions import ACTIONS, MOUSE
 
 Keys = Callable[[Action], str]
 

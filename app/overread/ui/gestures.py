@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Less than this is a click, not a drag (logical pixels).
 CLICK = 4.0
+# A click this near to a corner is meant for it.
+NEAR = 8.0
 
 
 class Gesture(Protocol):
@@ -103,8 +105,55 @@ class PaintDrag:
         """Draw on."""
         index = self._pane.index_at(at, anywhere=True)
         if index is not None:
-            self._pane.desk.extend_stroke(index)
+            self._pane.desk.pen.extend(index)
+            self._pane.desk.draft_changed.emit()
 
     def release(self, at: QPointF) -> None:
         """Lift the pen."""
-        self._pane.desk.end_stroke()
+        self._pane.desk.pen.lift()
+        self._pane.desk.draft_changed.emit()
+
+
+class LineDrag:
+    """Left drag with a tool in hand that draws lines: lasso, scissors, scribbles."""
+
+    def __init__(self, pane: SlicePane) -> None:
+        self._pane = pane
+
+    def move(self, at: QPointF) -> None:
+        """Go on with the line."""
+        index = self._pane.index_at(at, anywhere=True)
+        if index is not None:
+            self._pane.desk.editor.move(index)
+
+    def release(self, at: QPointF) -> None:
+        """Close it."""
+        self._pane.desk.editor.release()
+
+
+def draw(pane: SlicePane, at: QPointF, *, shift: bool) -> Gesture | None:
+    """What begins when the left button goes down with a drawing tool in hand; None where nothing is held."""
+    desk, index = pane.desk, pane.index_at(at)
+    if index is None:
+        return None
+    if pane.session.view.tool.pen:
+        if not desk.pen.begin(index, pane.plane):
+            return None
+        desk.draft_changed.emit()
+        return PaintDrag(pane)
+    if closes(pane, at):
+        desk.editor.finish()
+        return None
+    return LineDrag(pane) if desk.editor.press(index, pane.plane, shift=shift) else None
+
+
+def closes(pane: SlicePane, at: QPointF) -> bool:
+    """Whether a click closes the polygon in hand: on its first corner, or on its last one once more."""
+    held, projection = pane.desk.editor.outline, pane.projection
+    if held is None or projection is None or held.plane is not pane.plane or held.index != projection.index:
+        return False
+    if len(held.points) < 3:
+        return False
+    ratio = pane.devicePixelRatioF()
+    ends = [projection.to_screen(point) for point in (held.points[0], held.points[-1])]
+    return any((QPointF(x / ratio, y / ratio) - at).manhattanLength() < NEAR for x, y in ends)

@@ -90,7 +90,7 @@ def gripped(pane: SlicePane, at: QPointF) -> BoxGrip | MeasureGrip | None:
 def cursor(pane: SlicePane, at: QPointF) -> Qt.CursorShape:
     """How the mouse looks where it is."""
     tool = pane.session.view.tool
-    if tool is Tool.BOX or tool.shape is not None:
+    if tool is Tool.BOX or tool.shape is not None or (tool.edits and not tool.pen):
         return Qt.CursorShape.CrossCursor
     if tool is not Tool.WINDOW:
         return Qt.CursorShape.ArrowCursor

@@ -21,7 +21,8 @@ from PySide6.QtWidgets import (
 
 from overread.session.session import Session
 from overread.ui import style
-from overread.ui.actions import ACTIONS, Action
+from overread.ui.action import Action
+from overread.ui.actions import ACTIONS
 
 
 def keys_of(action: Action, own: dict[str, str]) -> tuple[str, ...]:

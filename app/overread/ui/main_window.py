@@ -29,7 +29,8 @@ from overread.session.plugins import Plugin
 from overread.session.session import Session
 from overread.session.settings import Settings
 from overread.session.state import Image, Sources
-from overread.ui.actions import ACTIONS, BY_ID, Action
+from overread.ui.action import Action
+from overread.ui.actions import ACTIONS, BY_ID
 from overread.ui.desk import Desk
 from overread.ui.errors import cause_of
 from overread.ui.findings_panel import FindingsPanel
@@ -250,7 +251,7 @@ class MainWindow(QMainWindow):
         elif self.isFullScreen():
             self.toggle_full_screen()
         elif self.desk.drawing:
-            self.desk.drop_stroke()
+            self.desk.put_down()
         elif self.session.view.tool is not Tool.WINDOW:
             self.desk.take(self.session.view.tool)
         elif self.session.view.compare is not None:

@@ -84,7 +84,7 @@ class PortraitView(QWidget):
 
     def refresh(self) -> None:
         """Show what is known of the finding as it is now, or dimmed what was known before."""
-        drawn = find(tuple(self._desk.visible()), self._finding.id) or self._finding
+        drawn = find(tuple(self._desk.visible(stroke=True)), self._finding.id) or self._finding
         size = round(_CELL * self.devicePixelRatioF())
         portrait, fresh = self._portraits.of(drawn, size)
         self._show(portrait, fresh=fresh, drawn=drawn)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QEnterEvent, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
+from PySide6.QtGui import QEnterEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from overread.domain.finding import Status
@@ -23,7 +23,8 @@ from overread.render.projection import Projection, project
 from overread.render.slices import compose
 from overread.ui import captions, hands, looking, marks
 from overread.ui.desk import Desk
-from overread.ui.gestures import Gesture, PaintDrag, PanDrag, WindowDrag, ZoomDrag
+from overread.ui.gestures import Gesture, PanDrag, WindowDrag, ZoomDrag, draw
+from overread.ui.hand import in_hand
 
 _NOTCH = 120
 
@@ -154,6 +155,7 @@ class SlicePane(QWidget):
             invert=view.invert,
             findings=self.desk.visible(),
             live=self._live(projection) if view.overlays and view.compare is None else (),
+            drafts=self.desk.drafts(projection.axes, projection.index),
             boxes=self.boxes_here,
             measures=self._measures,
             heatmap=self._heatmap,
@@ -211,10 +213,7 @@ class SlicePane(QWidget):
             k, j, i = view.cursor
             x, y = projection.to_screen((float(k), float(j), float(i)))
             marks.crosshair(painter, x / ratio, y / ratio, width, height)
-        if view.tool.pen and self._mouse is not None:
-            size = view.brush.diameter_mm * self.logical_pixels_per_mm
-            erase = view.tool is Tool.ERASER
-            marks.pen_outline(painter, self._mouse.x(), self._mouse.y(), size, size, erase=erase)
+        in_hand(painter, self.desk.editor, projection, view, ratio, self._mouse)
 
     def _probe(self) -> str:
         """The value under the mouse, in real units."""
@@ -247,14 +246,13 @@ class SlicePane(QWidget):
         at = event.position()
         self._mouse = at
         if event.button() is Qt.MouseButton.LeftButton:
-            index = self.index_at(at)
             self._gesture = hands.pressed(self, at, event.modifiers())
             if self._gesture is not None:
                 self.update()
             elif self.session.view.tool is Tool.WINDOW:
                 self._gesture = WindowDrag(self, at)
-            elif index is not None and self.desk.begin_stroke(index, self.plane):
-                self._gesture = PaintDrag(self)
+            else:
+                self._gesture = draw(self, at, shift=bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         elif event.button() is Qt.MouseButton.MiddleButton:
             self._gesture = PanDrag(self, at)
         elif event.button() is Qt.MouseButton.RightButton:
@@ -283,6 +281,15 @@ class SlicePane(QWidget):
             self.double_clicked.emit(self.plane)
         else:
             self.mousePressEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Return closes the outline in hand or lets scribbles grow, Backspace takes back a corner."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.desk.editor.finish()
+        elif event.key() == Qt.Key.Key_Backspace:
+            self.desk.editor.step_back()
+        else:
+            super().keyPressEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
         """Scroll, zoom, or size the brush. Fine wheels and touch pads add up to whole steps."""

@@ -11,15 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QEvent, QPointF, Qt, QTimer
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 
-from overread.domain.geometry import plane_axes
+from overread.domain.finding import Mask
+from overread.domain.geometry import Grid, plane_axes
+from overread.domain.view import Tool
+from overread.session.records import parts
+from overread.session.review import draw_new
 from overread.session.session import Session
 from overread.session.state import Phase
 from overread.ui import looking
 from overread.ui.desktop import application, build_window, display
 from overread.ui.main_window import MainWindow
+from overread.ui.slice_pane import SlicePane
 
 _BEAT_MS = 2
 _JUMPS = 20
@@ -212,3 +218,78 @@ def first_overlay(folder: str, home: str) -> None:
         window.panes.shown[0].repaint()
         sys.stdout.write(f"{time.monotonic()}\n")
         sys.stdout.flush()
+
+
+def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Felt, Felt]:
+    """A brush on one of ten large findings that all cross the slice on screen.
+
+    The milliseconds from each of `steps` moves of the mouse, pen down, until it is painted; those from lifting the pen
+    until the step is in the journal and painted, of `count` strokes; and the mebibytes that undoing them all holds.
+    """
+    with _window(home) as (program, window):
+        session, pane = window.session, window.panes.shown[0]
+        session.change_settings(replace(session.settings, models_on=()))
+        window.open_paths([folder])
+        _live(program, lambda: _settled(session))
+        assert session.image is not None
+        stack = session.image.stack
+        for n, mask in enumerate(_ten(stack.grid)):
+            label, findings, new_id = draw_new(session.findings, mask, stack, session.reader)
+            session.edit(label, findings)
+            if n == 0:
+                session.set_view(replace(session.view, selected=new_id))
+        session.set_view(replace(session.view, tool=Tool.BRUSH))
+        pane = window.panes.shown[0]
+        program.processEvents()
+        middle, across = QPointF(pane.rect().center()), pane.height() / 4
+
+        def at(n: float) -> QPointF:
+            return middle + QPointF(across * np.cos(n / 9), across * np.sin(n / 7))
+
+        _mouse(pane, QEvent.Type.MouseButtonPress, at(0))
+        moves = [_mouse(pane, QEvent.Type.MouseMove, at(n)) for n in range(1, steps + 6)][5:]
+        _mouse(pane, QEvent.Type.MouseButtonRelease, at(steps))
+        ends: list[float] = []
+        held = parts(session.findings)
+        for n in range(count):
+            _mouse(pane, QEvent.Type.MouseButtonPress, at(40 * n))
+            _mouse(pane, QEvent.Type.MouseMove, at(40 * n + 3))
+            ends.append(_mouse(pane, QEvent.Type.MouseButtonRelease, at(40 * n + 3)))
+            held |= parts(session.findings)
+            program.processEvents()
+        undone = sum(session.undo() for _ in range(count))
+        megabytes = sum(len(finding.mask.packed) for finding in session.shown_findings) / 2**20
+        where = (
+            f"pane of {pane.width()}×{pane.height()}, {len(session.shown_findings)} findings of {megabytes:.1f} MiB, "
+            + _circumstances(program, session)
+        )
+        memory = Felt((sum(held.values()) / 2**20,), (), f"{undone} of {count} strokes undone, {where}")
+        return Felt(tuple(moves), (), where), Felt(tuple(ends), (), where), memory
+
+
+def _mouse(pane: SlicePane, kind: QEvent.Type, at: QPointF) -> float:
+    """Send a mouse event and have the pane painted; the milliseconds that took."""
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    button = none if kind is QEvent.Type.MouseMove else left
+    held = none if kind is QEvent.Type.MouseButtonRelease else left
+    event = QMouseEvent(kind, at, pane.mapToGlobal(at), button, held, Qt.KeyboardModifier.NoModifier)
+    started = time.perf_counter()
+    QApplication.sendEvent(pane, event)
+    pane.repaint()
+    return (time.perf_counter() - started) * 1000
+
+
+def _ten(grid: Grid) -> Iterator[Mask]:
+    """Ten ellipsoids on a ring around the middle of a grid, each a third of its width across."""
+    middle, size = np.array(grid.shape) / 2, np.array(grid.shape) / 6
+    ball = (
+        np.linspace(-1, 1, int(size[0]) * 2),
+        np.linspace(-1, 1, int(size[1]) * 2),
+        np.linspace(-1, 1, int(size[2]) * 2),
+    )
+    k, j, i = np.meshgrid(*ball, indexing="ij", sparse=True)
+    voxels = np.asarray(k * k + j * j + i * i <= 1)
+    for n in range(10):
+        ring = np.array([0, np.sin(n * np.pi / 5), np.cos(n * np.pi / 5)]) * size * 1.5
+        k0, j0, i0 = (int(x) for x in middle + ring - np.array(voxels.shape) / 2)
+        yield Mask.of(voxels, (k0, j0, i0), grid.shape)

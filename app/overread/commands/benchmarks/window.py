@@ -13,6 +13,7 @@ from overread.commands.benchmarks.series import FLAIR, series
 _SLICES, _STEPS = 160, 150
 _LONG, _PER_SECOND = 400, 30
 _STARTS = 5
+_MOVES, _STROKES, _BUDGET_MIB = 200, 100, 512.0
 
 
 def scroll(scratch: Path) -> list[Row]:
@@ -58,3 +59,15 @@ def cold_start(scratch: Path) -> list[Row]:
         times.append((float(said.stdout.split()[-1]) - started) * 1000)
     conditions = f"{_SLICES} × 512², files warm; the very first start took {times[0]:.0f} ms"
     return [Row("cold-start", "ms", tuple(times[1:]), conditions, limit=1500.0)]
+
+
+def stroke(scratch: Path) -> list[Row]:
+    """A brush on a large study with ten findings: each move, the lifting of the pen, and what undoing it all holds."""
+    from overread.ui.stopwatch import strokes  # as above
+
+    moves, ends, memory = strokes(series(scratch, FLAIR, _LONG), scratch / "home-stroke", _MOVES, _STROKES)
+    return [
+        Row("stroke", "ms", moves.values, moves.conditions, limit=16.0),
+        Row("stroke-end", "ms", ends.values, ends.conditions, limit=50.0),
+        Row("undo-memory", "MiB", memory.values, memory.conditions, limit=_BUDGET_MIB, on="max"),
+    ]
