@@ -10,6 +10,7 @@ import pytest
 
 from overread.domain.finding import Findings, Kind, Status
 from overread.domain.geometry import Plane
+from overread.domain.listing import Listing
 from overread.infer.results import SliceBox
 from overread.session.review import accept, redraw
 from overread.session.state import Phase
@@ -50,14 +51,16 @@ def test_boxes_live_then_proposed_then_judged(sit: Callable[..., Sitting], tmp_p
     uid = _paused(sitting, tmp_path / "ct")
     runs = sitting.session.runs
     assert _phase(sitting) is Phase.PAUSED
-    (box,) = runs.live_boxes(uid, Plane.AXIAL, 20)
+    (box,) = runs.live_boxes(uid, Plane.AXIAL, 20, Listing())
+    higher = Listing().with_cutoff(MODEL, 1.0)
+    assert runs.live_boxes(uid, Plane.AXIAL, 20, higher) == [], "below the cutoff it is not shown either"
     assert isinstance(box, SliceBox)
     assert box.edges == pytest.approx((26, 37, 35, 44))
     assert len(runs.live(uid, Plane.AXIAL, 20)) == contour, "the outline is drawn as it comes"
-    assert runs.live_boxes(uid, Plane.AXIAL, 23) == runs.live_boxes(uid, Plane.CORONAL, 20) == []
+    assert runs.live_boxes(uid, Plane.AXIAL, 23, Listing()) == runs.live_boxes(uid, Plane.CORONAL, 20, Listing()) == []
     runs.read_all(MODEL)
     sitting.settle()
-    assert (_phase(sitting), runs.live_boxes(uid, Plane.AXIAL, 20)) == (Phase.DONE, [])
+    assert (_phase(sitting), runs.live_boxes(uid, Plane.AXIAL, 20, Listing())) == (Phase.DONE, [])
     (found,) = sitting.session.findings
     assert (found.kind, found.box, found.status) == (Kind.DETECTION, (19, 26, 37, 22, 35, 44), Status.PROPOSED)
     assert (found.measures is not None) is contour

@@ -74,7 +74,7 @@ class Hands:
         before = set(folder.glob("*.dcm"))
         self.driver.key(Qt.Key.Key_E, CONTROL)
         drawer = self.driver.window.findings_panel.export_panel
-        self.driver.until(drawer.isVisible)
+        self.driver.until(drawer.go.hasFocus)  # once it is known what can leave
         self.driver.key(Qt.Key.Key_Return)
         self.driver.until(lambda: "checked:" in drawer.result.text())
         self.driver.key(Qt.Key.Key_Escape)

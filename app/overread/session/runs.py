@@ -10,6 +10,7 @@ from typing import Any
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding
 from overread.domain.geometry import Plane, plane_axes
+from overread.domain.listing import Listing
 from overread.domain.study import Stack
 from overread.domain.view import ViewState
 from overread.infer.backends.far import Serving
@@ -269,22 +270,23 @@ class Runs:
     def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
         """What models saw on a slice that have not yet put their findings together."""
         found: list[Patch] = []
-        for result in self._live(stack_uid, plane, index):
+        for _, result in self._live(stack_uid, plane, index):
             drawn = (*result.patches, *(box.outline for box in result.boxes))
             found.extend(patch for patch in drawn if patch is not None)
         return found
 
-    def live_boxes(self, stack_uid: str, plane: Plane, index: int) -> list[SliceBox]:
-        """The boxes that such models saw on a slice."""
-        return [box for result in self._live(stack_uid, plane, index) for box in result.boxes]
+    def live_boxes(self, stack_uid: str, plane: Plane, index: int, listing: Listing) -> list[SliceBox]:
+        """The boxes that such models saw on a slice, from the scores on that the list shows."""
+        results = self._live(stack_uid, plane, index)
+        return [box for model, result in results for box in result.boxes if box.score >= listing.cutoff(model)]
 
-    def _live(self, stack_uid: str, plane: Plane, index: int) -> Iterator[SliceResult]:
+    def _live(self, stack_uid: str, plane: Plane, index: int) -> Iterator[tuple[str, SliceResult]]:
         for model_id, run in self._runs.items():
             shown = self.readings[model_id].phase in (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
             if shown and run.image.stack.uid == stack_uid and run.detector.spec.prepare.plane is plane:
                 result = run.shelf.results.get(index)
                 if result is not None:
-                    yield result
+                    yield model_id, result
 
     def _stop(self, model_id: str) -> None:
         run = self._runs.pop(model_id)

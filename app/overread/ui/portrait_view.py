@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QRectF, Qt, QTimer
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from overread.domain.finding import Finding, find
@@ -36,11 +36,19 @@ class _Crops(QWidget):
         self._pictures, self._dim = pictures, dim
         self.update()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """As high as the squares are."""
+        self.setFixedHeight(round(self._side))
+
+    @property
+    def _side(self) -> float:
+        return min(float(_CELL), (self.width() - 2 * _GAP) / 3)
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Each in its square, its plane's name in the corner."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        side = min(float(_CELL), (self.width() - 2 * _GAP) / 3)
+        side = self._side
         for number, (plane, picture) in enumerate(self._pictures.items()):
             box = QRectF(number * (side + _GAP), 0.0, side, side)
             painter.setOpacity(0.4 if self._dim else 1.0)

@@ -185,7 +185,7 @@ class SlicePane(QWidget):
         image, view = self.session.image, self.session.view
         if image is None or not view.overlays or view.compare is not None:
             return []
-        fresh = self.session.runs.live_boxes(image.stack.uid, self.plane, projection.index)
+        fresh = self.session.runs.live_boxes(image.stack.uid, self.plane, projection.index, view.listing)
         marked = [BoxMark(box.edges, box_text(box.label, box.score)) for box in fresh]
         return marked + box_marks(self.desk.visible(), projection.axes, projection.index, view.selected, view.marked)
 
