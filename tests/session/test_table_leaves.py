@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from overread.dicom.export import export
+from overread.dicom.export import Terms, export
 from overread.dicom.product import Parcel
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Kind
+from overread.domain.finding import Finding, Kind, Status
 from overread.domain.study import Stack
 from overread.session.products import products
 from overread.session.products_table import columns
@@ -82,6 +82,16 @@ def test_classes_boxes_and_pictures_leave_empty_what_they_have_not(made: Stack, 
     line = table(colour, smooth(colour), tmp_path / "us")[0]
     assert line["mean (stored values)"] == ""
     assert int(line["voxels"]) > 0
+
+
+def test_rejected_findings_are_told_of_where_that_is_asked_for(made: Stack, tmp_path: Path) -> None:
+    findings = smooth(made)
+    findings[1] = replace(findings[1], status=Status.REJECTED, reason="vessel")
+    (item,) = export(made, findings, tmp_path / "out", READER, products(["csv"]), Terms(rejected=True))
+    with item.path.open(encoding="utf-8-sig", newline="") as file:
+        told = [(line["status"], line["reason"]) for line in csv.DictReader(file)]
+    assert told == [("accepted", ""), ("edited", ""), ("rejected", "vessel")]
+    assert len(table(made, findings, tmp_path / "two")) == 2
 
 
 def test_no_spreadsheet_takes_a_label_for_a_formula(made: Stack, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from overread.session.presets import fitted, opening_window
 
 Bytes = NDArray[np.uint8]
 
-NOTE = "AI overlay – not for diagnosis"
+_NOTE = "AI overlay – not for diagnosis"
 _OWN_NOTE = "Overlay – not for diagnosis"
 # Below this, lines and letters would hide a small image: its pixels are repeated then.
 _LEAST_SIDE = 384
@@ -81,7 +81,7 @@ def window_of(volume: Volume) -> Window:
 
 def note_on(findings: Sequence[Finding]) -> str:
     """What stands on a picture: not for diagnosis; and that a model drew something, where one did."""
-    return NOTE if any(finding.model is not None for finding in findings) else _OWN_NOTE
+    return _NOTE if any(finding.model is not None for finding in findings) else _OWN_NOTE
 
 
 def key_pictures(volume: Volume, findings: Sequence[Finding], window: Window | None = None) -> Iterator[Picture]:
@@ -115,7 +115,7 @@ def series_pictures(volume: Volume, findings: Sequence[Finding], window: Window 
     note = note_on(findings)
     for k in range(grid.shape[0]):
         rgb = burned(volume, axes, k, window, findings)
-        noted(rgb, (note, *(_SHORTER if note == NOTE else ())))
+        noted(rgb, (note, *(_SHORTER if note == _NOTE else ())))
         yield rgb
 
 

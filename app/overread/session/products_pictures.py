@@ -15,7 +15,8 @@ from overread.dicom.write_sc import write_key_picture, write_series_picture
 from overread.domain.finding import Finding, Kind, Status
 from overread.domain.study import Stack
 from overread.render.burned import png
-from overread.session.pictures import NOTE, Picture, key_pictures, key_slice, series_pictures
+from overread.session.pictures import Picture, key_pictures, key_slice, note_on, series_pictures
+from overread.session.research import nameless
 
 _STATUS = {Status.ACCEPTED: "accepted as proposed", Status.EDITED: "accepted after editing"}
 
@@ -41,7 +42,7 @@ def _derivation(findings: Sequence[Finding], parcel: Parcel) -> str:
     said = [f"{finding.title} ({_STATUS[finding.status]})" for finding in findings]
     models = dict.fromkeys(f"{f.model.id} {f.model.version}" for f in findings if f.model is not None)
     by = f" Models: {', '.join(models)}." if models else ""
-    return f"{NOTE}. Burned in: {', '.join(said)}.{by} Reader: {parcel.reader.name}."
+    return f"{note_on(findings)}. Burned in: {', '.join(said)}.{by} Reader: {parcel.reader.name}."
 
 
 def _write_sc(parcel: Parcel) -> list[Path]:
@@ -87,7 +88,7 @@ def _check_series(parcel: Parcel, paths: Sequence[Path]) -> None:
 def _write_png(parcel: Parcel) -> list[Path]:
     written = []
     for number, picture in enumerate(_pictures(parcel), start=1):
-        path = parcel.path("png", f"{number:02d}")
+        path = nameless(parcel, "png", f"{number:02d}")
         path.write_bytes(png(picture.pixels))
         written.append(path)
     return written

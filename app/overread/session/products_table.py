@@ -61,7 +61,7 @@ def _cell(cell: str | float | None) -> str:
 
 
 def _table(parcel: Parcel) -> list[list[str]]:
-    rows = [row(finding, parcel.volume) for finding in parcel.findings]
+    rows = [row(finding, parcel.volume) for finding in (*parcel.findings, *parcel.rejected)]
     return [columns(parcel.stack.units), *rows]
 
 
@@ -83,4 +83,4 @@ def _anything(stack: Stack, finding: Finding) -> str:
     return ""
 
 
-CSV = Product("csv", "Table of measurements (CSV)", _write_csv, _check_csv, _anything)
+CSV = Product("csv", "Table of measurements (CSV)", _write_csv, _check_csv, _anything, tells_rejected=True)
