@@ -144,8 +144,8 @@ def test_what_leaves_comes_back_voxel_for_voxel(data: Path, tmp_path: Path, name
         if each.uid != stack.uid:  # the other images of the same multi-frame file
             assert not found.findings
             continue
-        assert [(f.id, f.label, f.mask, f.colour) for f in found.findings] == [
-            (f.id, f.label, f.mask, f.colour) for f in findings
+        assert [(f.id, f.label, f.mask.digest, f.colour) for f in found.findings] == [
+            (f.id, f.label, f.mask.digest, f.colour) for f in findings
         ]
         assert [f.model and (f.model.id, f.model.version, f.model.sha256, f.model.backend) for f in found.findings] == [
             f.model and (f.model.id, f.model.version, f.model.sha256, f.model.backend) for f in findings
@@ -159,7 +159,7 @@ def test_sagittal_coronal_and_oblique_come_back_voxel_for_voxel(tmp_path: Path, 
     findings = three(stack)
     seg, _ = export(stack, findings, tmp_path / "out", READER)
     _, found = only(tmp_path / "in", seg.path, scratch=tmp_path / "scratch")
-    assert [(f.id, f.mask) for f in found.findings] == [(f.id, f.mask) for f in findings]
+    assert [(f.id, f.mask.digest) for f in found.findings] == [(f.id, f.mask.digest) for f in findings]
 
 
 # Made by highdicom

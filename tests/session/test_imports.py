@@ -89,7 +89,7 @@ def test_what_was_exported_comes_back_elsewhere_under_the_same_ids(
     monkeypatch.setenv("OVERREAD_HOME", str(tmp_path / "elsewhere"))
     there = Reading(sit())
     there.sitting.open(tmp_path / "study")
-    assert [(f.id, f.mask) for f in there.session.findings] == [(f.id, f.mask) for f in findings]
+    assert [(f.id, f.mask.digest) for f in there.session.findings] == [(f.id, f.mask.digest) for f in findings]
     export(
         stack, tuple(accept(there.session.findings, [f.id for f in findings], READER)[1]), tmp_path / "study", READER
     )

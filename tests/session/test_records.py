@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from overread.domain.finding import Act, Finding, Kind, Mask, Measures, ModelSource, Reader, Status, Term
 from overread.domain.geometry import Plane
 from overread.domain.heatmap import Heatmap
+from overread.domain.mark import Drawn, Mark
 from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.objects import ObjectSource
 from overread.domain.ruler import Scale
@@ -59,6 +60,8 @@ kinds = st.sampled_from(
     ]
 )
 pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+points = st.tuples(amounts, amounts, amounts)
+marks = st.builds(Mark, st.sampled_from(Drawn), st.lists(points, min_size=1, max_size=3).map(tuple), texts)
 sources = st.builds(ObjectSource, *[texts] * 8, pairs)
 plain = st.builds(
     Finding,
@@ -84,6 +87,7 @@ plain = st.builds(
     proposed=st.none() | st.builds(Term, texts, st.just(LESION), st.just(ABNORMAL)),
     present=st.none() | st.booleans(),
     source=st.none() | sources,
+    marks=st.lists(marks, max_size=2).map(tuple),
 )
 findings_made = st.builds(lambda finding, kind: replace(finding, **kind), plain, kinds)
 
@@ -98,7 +102,19 @@ def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
 def test_a_journal_from_before_there_were_kinds_is_read() -> None:
     made = finding_of(stack_of(), box_mask(SHAPE, (1, 2, 3), (1, 2, 3)))
     record = json.loads(json.dumps(to_record(made)))
-    later = ("kind", "box", "threshold", "classes", "heatmap", "moved", "proposed", "present", "measurement", "source")
+    later = (
+        "kind",
+        "box",
+        "threshold",
+        "classes",
+        "heatmap",
+        "moved",
+        "proposed",
+        "present",
+        "measurement",
+        "source",
+        "marks",
+    )
     for key in later:
         del record[key]
     assert from_record(record, lambda r: read_mask(r, pack_mask(made.mask))) == made

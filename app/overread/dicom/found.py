@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from overread.dicom.quiet import quiet
 from overread.domain.errors import UserError
 from overread.domain.finding import Code, Finding, Kind, Mask, ModelSource, Status
 from overread.domain.geometry import Index
+from overread.domain.heatmap import Heatmap
 from overread.domain.objects import ObjectSource
 from overread.domain.study import DerivedObject, Stack, Window
 from overread.domain.uids import uid_of
 
-LESION = Code("52988006", "SCT", "Lesion")
-ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+# What is drawn without a code is some tissue: more is not known.
+TISSUE = Code("85756007", "SCT", "Tissue")
 # For what brings no colour of its own: told apart also by the colour-blind (Okabe and Ito, 2008).
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
@@ -29,12 +31,16 @@ _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#
 class Found:
     """What an object holds for one stack.
 
-    `notices` name, one sentence each, what could not be shown; `windows` are those that it offers.
+    `notices` name, one sentence each, what could not be shown; `windows` are those that it offers. `segments` tells
+    which finding a segment of a segmentation has become, by SOP Instance UID and number; `maps` holds the values of
+    parametric maps, slice by slice, by the finding that they belong to.
     """
 
     findings: tuple[Finding, ...] = ()
     notices: tuple[str, ...] = ()
     windows: tuple[Window, ...] = ()
+    segments: Mapping[tuple[str, int], Finding] = field(default_factory=dict)
+    maps: Mapping[str, tuple[Heatmap, ...]] = field(default_factory=dict)
 
 
 def opened(derived: DerivedObject) -> Dataset:
@@ -50,7 +56,16 @@ def opened(derived: DerivedObject) -> Dataset:
         raise UserError(f"{derived.source.title}: the file cannot be read any more.") from error
 
 
-def blank(stack: Stack, derived: DerivedObject, tracking_uid: str, place: str, number: int, **facts: Any) -> Finding:
+def blank(
+    stack: Stack,
+    derived: DerivedObject,
+    tracking_uid: str,
+    place: str,
+    number: int,
+    *,
+    said: tuple[tuple[str, str], ...] = (),
+    **facts: Any,
+) -> Finding:
     """A proposal read from an object, with nothing in it yet.
 
     Its id is the tracking UID; where there is none, one that follows from the object, the stack and its `place` in
@@ -62,8 +77,8 @@ def blank(stack: Stack, derived: DerivedObject, tracking_uid: str, place: str, n
         "series_uid": stack.identity.series_uid,
         "number": number,
         "label": "Finding",
-        "concept": LESION,
-        "category": ABNORMAL,
+        "concept": TISSUE,
+        "category": TISSUE,
         "anatomy": None,
         "colour": _COLOURS[(number - 1) % len(_COLOURS)],
         "mask": nothing(stack.grid.shape),
@@ -71,7 +86,7 @@ def blank(stack: Stack, derived: DerivedObject, tracking_uid: str, place: str, n
         "score": None,
         "model": None,
         "status": Status.PROPOSED,
-        "source": derived.source,
+        "source": replace(derived.source, said=said),
         "kind": Kind.SEGMENTATION,
     }
     return Finding(**{**known, **facts})
@@ -132,3 +147,10 @@ def masked(parts: dict[int, np.ndarray[Any, np.dtype[np.bool_]]], shape: Index) 
     for number, picture in held.items():
         block[number - k] = picture[j : j + block.shape[1], i : i + block.shape[2]]
     return Mask.of(block, (k, j, i), shape)
+
+
+def colour_of(lab: Any) -> str:
+    """A Recommended Display CIELab Value as "#RRGGBB"."""
+    from highdicom.color import CIELabColor  # a slow import, wanted with the first object and not at start-up
+
+    return "#{:02X}{:02X}{:02X}".format(*CIELabColor.from_dicom_value(tuple(lab)).to_rgb())

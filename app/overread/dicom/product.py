@@ -14,9 +14,12 @@ from overread.dicom.codecs import Undecodable
 from overread.dicom.load import loaded
 from overread.dicom.source import SourceHeaders
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Reader, Status
+from overread.domain.finding import Finding, Kind, Reader, Status
 from overread.domain.study import Stack, Window
 from overread.domain.volume import Volume
+
+# What others noted on slices is theirs: no product draws it anew.
+_NOTED = "It stays in the object that it was read from."
 
 
 class Wrong(Exception):
@@ -141,13 +144,15 @@ class Plan:
 
 def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Product], *, rejected: bool = False) -> Plan:
     """What would leave of the findings of a stack, by product; with `rejected`, reports tell of those too."""
-    leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
+    wanted = [finding for finding in findings if finding.status.leaves and not finding.erased]
+    leaving = [finding for finding in wanted if finding.kind is not Kind.ANNOTATION]
+    noted = [(finding, _NOTED) for finding in wanted if finding.kind is Kind.ANNOTATION]
     turned_down = tuple(f for f in findings if f.status is Status.REJECTED and f.given) if rejected else ()
     room = [(product, tuple(f for f in leaving if not product.refuse(stack, f))) for product in products]
     carried = {finding.id for _, those in room for finding in those}
     return Plan(
         tuple((product, those) for product, those in room if those or (turned_down and product.tells_rejected)),
-        tuple((f, products[0].refuse(stack, f)) for f in leaving if f.id not in carried),
+        (*((f, products[0].refuse(stack, f)) for f in leaving if f.id not in carried), *noted),
         turned_down,
         sum(finding.status is Status.PROPOSED for finding in findings),
     )

@@ -15,7 +15,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from overread.dicom.codecs import NATIVE
-from overread.dicom.found import ABNORMAL, LESION, Found, blank, code_of, count, masked, model_source, remarked
+from overread.dicom.found import TISSUE, Found, blank, code_of, colour_of, count, masked, model_source, remarked
 from overread.dicom.places import Places
 from overread.dicom.quiet import quiet
 from overread.dicom.values import floats, group_of, or_none, whole
@@ -31,8 +31,8 @@ _OWN = "Overread"
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """One frame of a segmentation: which segment (None in a label map), where, and on which images it was drawn."""
+class PlacedFrame:
+    """One frame of an object: which segment (None in a label map), where, and on which images it was drawn."""
 
     index: int
     segment: int | None
@@ -56,18 +56,20 @@ def read_seg(dataset: Dataset, derived: DerivedObject, stack: Stack, places: Pla
     of each voxel of the stack. ValueError and the like where the object is damaged.
     """
     parts = _Parts(dataset, derived, stack, places)
-    findings: list[Finding] = []
+    findings: dict[tuple[str, int], Finding] = {}
     notices: list[str] = []
     for described in dataset.SegmentSequence:
         if _is_background(described, dataset):
             continue
-        mask, remark = parts.segment(int(described.SegmentNumber))
+        number = int(described.SegmentNumber)
+        mask, remark = parts.segment(number)
         if mask:
-            findings.append(_finding(described, derived, stack, mask, remark, len(findings) + 1))
+            made = _finding(described, derived, stack, mask, remark, len(findings) + 1)
+            findings[derived.source.sop_instance_uid, number] = made
         elif remark:
             label = str(described.get("SegmentLabel") or described.SegmentNumber)
             notices.append(f"{derived.source.title}: segment ‘{label}’ cannot be shown. {remark}")
-    return Found(tuple(findings), tuple(notices))
+    return Found(tuple(findings.values()), tuple(notices), segments=findings)
 
 
 def _is_background(described: Dataset, dataset: Dataset) -> bool:
@@ -86,12 +88,12 @@ class _Parts:
         self._pixels, self._stack, self._places = _Pixels(dataset), stack, places
         self._mine = any(uid in places.numbers for uid in derived.images)
         self._same_size = (int(dataset.Rows), int(dataset.Columns)) == stack.grid.shape[1:]
-        frames = list(_frames(dataset))
-        fates = [self._fate(frame) for frame in frames]
+        held = list(frames(dataset))
+        fates = [self._fate(frame) for frame in held]
         if _Fate.SAMPLED in fates:
             # What fits by chance is sampled with the rest, or slices would be drawn in two ways.
             fates = [_Fate.SAMPLED if isinstance(fate, int) else fate for fate in fates]
-        self._frames = list(zip(frames, fates, strict=True))
+        self._frames = list(zip(held, fates, strict=True))
         self._plates = [frame.plate for frame, fate in self._frames if fate is _Fate.SAMPLED and frame.plate]
 
     def segment(self, number: int) -> tuple[Mask, str]:
@@ -123,7 +125,7 @@ class _Parts:
             remarks.append(f"{left} where this series has no image, and {'is' if lost == 1 else 'are'} left out.")
         return masked(exact, self._stack.grid.shape), " ".join(remarks)
 
-    def _fate(self, frame: _Frame) -> int | _Fate:
+    def _fate(self, frame: PlacedFrame) -> int | _Fate:
         """The slice that a frame lies on, voxel on voxel, or what becomes of it else."""
         places = self._places
         named = {k for k in (places.named(*image) for image in frame.images) if k is not None}
@@ -148,7 +150,8 @@ def _drawn_on(plate: Plate) -> str:
     return f"Drawn on another grid ({across:.3g} × {down:.3g}{through} mm); shown on this one by nearest neighbour."
 
 
-def _frames(dataset: Dataset) -> Iterator[_Frame]:
+def frames(dataset: Dataset) -> Iterator[PlacedFrame]:
+    """The frames of a segmentation or another object with functional groups (PS3.3 C.7.6.16), and where they lie."""
     shared = group_of(dataset.get("SharedFunctionalGroupsSequence"), 0) or Dataset()
     groups: Sequence[Dataset] = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     size = int(dataset.Rows), int(dataset.Columns)
@@ -169,7 +172,7 @@ def _frames(dataset: Dataset) -> Iterator[_Frame]:
         plate = _plate(macro, size)
         if plate is not None:
             plate = common.setdefault((*plate.position, *plate.orientation, *plate.spacing), plate)
-        yield _Frame(index, number, plate, images)
+        yield PlacedFrame(index, number, plate, images)
 
 
 def _plate(macro: Callable[[str], Dataset | None], size: tuple[int, int]) -> Plate | None:
@@ -231,7 +234,7 @@ def _finding(described: Dataset, derived: DerivedObject, stack: Stack, mask: Mas
     own = _OWN_TITLE.match(label) if derived.source.manufacturer == _OWN else None
     kind = code_of(described.get("SegmentedPropertyTypeCodeSequence"))
     category = code_of(described.get("SegmentedPropertyCategoryCodeSequence"))
-    colour = or_none(lambda: _colour(described.RecommendedDisplayCIELabValue))
+    colour = or_none(lambda: colour_of(described.RecommendedDisplayCIELabValue))
     facts: dict[str, Any] = {} if colour is None else {"colour": colour}
     made = blank(
         stack,
@@ -240,20 +243,14 @@ def _finding(described: Dataset, derived: DerivedObject, stack: Stack, mask: Mas
         f"segment {int(described.SegmentNumber)}",
         number,
         label=own["label"] if own else label,
-        concept=kind or LESION,
-        category=category or ABNORMAL,
+        concept=kind or TISSUE,
+        category=category or TISSUE,
         anatomy=code_of(described.get("AnatomicRegionSequence")),
         mask=mask,
         model=_model(described, derived),
         **facts,
     )
     return replace(made, source=remarked(derived.source, remark))
-
-
-def _colour(lab: Any) -> str:
-    from highdicom.color import CIELabColor  # a slow import, wanted with the first object and not at start-up
-
-    return "#{:02X}{:02X}{:02X}".format(*CIELabColor.from_dicom_value(tuple(lab)).to_rgb())
 
 
 def _model(described: Dataset, derived: DerivedObject) -> ModelSource | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from overread.domain.geometry import Box, Index
 from overread.domain.heatmap import Heatmap
+from overread.domain.mark import Mark
 from overread.domain.measurement import Measurement
 from overread.domain.objects import ObjectSource
 
@@ -183,12 +184,13 @@ class Status(Enum):
 
 
 class Kind(StrEnum):
-    """What sort of statement a finding is: these voxels, this box, the image as a whole, or this many millimetres."""
+    """What sort of statement a finding is: voxels, a box, the image as a whole, millimetres, or what others noted."""
 
     SEGMENTATION = "segmentation"
     DETECTION = "detection"
     CLASSIFICATION = "classification"
     MEASUREMENT = "measurement"
+    ANNOTATION = "annotation"
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,9 @@ class Finding:
     `moved` is the box as a reader left it. A classification has an empty mask, the probability of its class as
     `score`, the `threshold` above which the model calls it present, and a `heatmap` that shows why; `present` is what
     a reader says instead. `classes` are the probabilities of each class by label, where a model gives them. A
-    measurement has an empty mask, and its points and values. `proposed` is what the model called it, where a reader
-    calls it something else.
+    measurement has an empty mask, and its points and values. An annotation is what somebody else's object notes on
+    slices without an outline: an empty mask and `marks`, which other kinds may have as well. `proposed` is what the
+    model called it, where a reader calls it something else.
     """
 
     id: str
@@ -245,6 +248,7 @@ class Finding:
     present: bool | None = None
     measurement: Measurement | None = None
     source: ObjectSource | None = None
+    marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.given and not self.acts:
@@ -252,6 +256,8 @@ class Finding:
         require_whole(self.kind, self.mask, self.box, self.score, self.threshold)
         if (self.kind is Kind.MEASUREMENT) != (self.measurement is not None):
             raise ValueError("a measurement has points and values, and nothing else has")
+        if self.kind is Kind.ANNOTATION and (self.mask or not self.marks):
+            raise ValueError("an annotation has marks and no voxels")
         if self.moved is not None and self.box is None:
             raise ValueError("a box that was never drawn cannot be moved")
 
@@ -270,7 +276,7 @@ class Finding:
     @property
     def erased(self) -> bool:
         """Whether nothing is left of it that could be agreed with."""
-        return not self.mask and self.kind not in (Kind.CLASSIFICATION, Kind.MEASUREMENT)
+        return not self.mask and self.kind not in (Kind.CLASSIFICATION, Kind.MEASUREMENT, Kind.ANNOTATION)
 
     @property
     def changed(self) -> bool:

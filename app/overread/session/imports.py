@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from overread.dicom.found import Found
-from overread.dicom.read_objects import read_objects
+from overread.domain.finding import Finding
+from overread.domain.geometry import Plane
+from overread.domain.heatmap import Heatmap
 from overread.domain.merging import joined
 from overread.domain.study import DerivedObject, Stack
 from overread.session.jobs import Job
@@ -35,10 +37,17 @@ class Imports:
         """What could not be shown of what was read so far, a sentence each."""
         return tuple(dict.fromkeys(notice for found in self._found.values() for notice in found.notices))
 
+    def map_here(self, finding: Finding, plane: Plane, index: int) -> Heatmap | None:
+        """The values of a parametric map on slice `index` of a plane, where the finding is one."""
+        found = self._found.get(finding.stack_uid)
+        maps = found.maps.get(finding.id, ()) if found is not None else ()
+        return next((seen for seen in maps if seen.plane is plane and seen.index == index), None)
+
     def _sources_changed(self, old: Sources, new: Sources) -> None:
         if old.paths != new.paths or (new.scanning and not old.scanning):
             self._read.clear()
             self._found.clear()
+            self._session.offered.clear()
             self._changed()
         if old.scanning and not new.scanning:
             self._consider(self._session.image)
@@ -71,6 +80,7 @@ class Imports:
             return
         self._read.add(stack.uid)
         self._found[stack.uid] = found
+        session.offered[stack.uid] = found.windows
         names = list(dict.fromkeys(each.source.title for each in found.findings if each.source is not None))
         label = f"Read {names[0]}" if len(names) == 1 else f"Read {len(names)} objects"
         session.edit(label, joined(session.findings, found.findings, stack.uid))
@@ -83,5 +93,7 @@ class Imports:
 
 def _read(stack: Stack, objects: Sequence[DerivedObject], job: Job) -> Found:
     """Read objects and measure what they hold, on a worker."""
+    from overread.dicom.read_objects import read_objects  # a slow import, wanted with the first object
+
     found = read_objects(stack, objects, job.progress)
     return replace(found, findings=tuple(replace(each, measures=measures_of(each, stack)) for each in found.findings))

@@ -18,8 +18,8 @@ def _table() -> dict[str, Any]:
     return tomllib.loads((paths.resources() / "windows.toml").read_text("utf-8"))
 
 
-def windows(stack: Stack) -> tuple[Window, ...]:
-    """The presets of a stack, in the order of the keys 1 to 9."""
+def windows(stack: Stack, offered: tuple[Window, ...] = ()) -> tuple[Window, ...]:
+    """The presets of a stack, in the order of the keys 1 to 9; last those that others' presentation states offer."""
     found = [Window(w.center, w.width, w.name or "From the file", w.function) for w in stack.windows]
     if stack.voi_lut is not None:
         table = stack.voi_lut
@@ -27,7 +27,7 @@ def windows(stack: Stack) -> tuple[Window, ...]:
         found.append(Window(table.first + size / 2, size, table.explanation or "Table from the file", "LUT"))
     named = _table().get(stack.identity.modality, [])
     found.extend(Window(float(w["center"]), float(w["width"]), str(w["name"])) for w in named)
-    return tuple(found)
+    return (*found, *offered)
 
 
 def opening_window(stack: Stack) -> Window:

@@ -25,6 +25,7 @@ from overread.domain.finding import (
 )
 from overread.domain.geometry import Index, Plane
 from overread.domain.heatmap import Heatmap
+from overread.domain.mark import Drawn, Mark
 from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.objects import ObjectSource
 from overread.domain.ruler import Scale
@@ -108,6 +109,7 @@ def to_record(finding: Finding) -> Record:
         "present": finding.present,
         "measurement": None if finding.measurement is None else _measurement_record(finding.measurement),
         "source": None if finding.source is None else asdict(finding.source),
+        "marks": [[mark.drawn.value, mark.points, mark.text] for mark in finding.marks],
     }
 
 
@@ -172,6 +174,7 @@ def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
         present=record.get("present"),
         measurement=_measurement(record["measurement"]) if record.get("measurement") else None,
         source=_source(record["source"]) if record.get("source") else None,
+        marks=tuple(_mark(values) for values in record.get("marks", ())),
     )
 
 
@@ -192,6 +195,11 @@ def _measurement(record: Record) -> Measurement:
         ),
         Scale(record["scale"]),
     )
+
+
+def _mark(values: list[Any]) -> Mark:
+    drawn, points, text = values
+    return Mark(Drawn(drawn), tuple((k, j, i) for k, j, i in points), text)
 
 
 def _source(record: Record) -> ObjectSource:

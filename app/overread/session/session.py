@@ -21,7 +21,7 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Findings, Reader, find
 from overread.domain.merging import merged
 from overread.domain.ports import Detector
-from overread.domain.study import Catalogue, Identity, Stack
+from overread.domain.study import Catalogue, Identity, Stack, Window
 from overread.domain.view import ViewState, opening, resumed
 from overread.domain.volume import Ready
 from overread.infer.detector import OnnxDetector
@@ -66,6 +66,7 @@ class Session:
         self._books = Books(paths.data() / "journals")
         self._book: Book | None = None
         self._views: dict[str, ViewState] = {}
+        self.offered: dict[str, tuple[Window, ...]] = {}  # by others' presentation states, for a stack
         self._scan: Job | None = None
         self._load: Job | None = None
         self._scratch = Scratch()

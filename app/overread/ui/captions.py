@@ -110,6 +110,9 @@ def key_lines(heatmap: Heatmap, projection: Projection) -> tuple[str, ...]:
     if projection.grid.calibrated:
         axes, spacing = projection.axes, projection.grid.spacing
         down, across, unit = down * spacing[axes.down], across * spacing[axes.across], "mm"
+    if heatmap.method == "Parametric map":
+        cells = f"{rows} × {columns} values of {down:.3g} × {across:.3g} {unit}, smoothed"
+        return heatmap.label, heatmap.layer, cells, "Greatest value of this slice on top  ·  H hides"
     return (
         f"What speaks for {heatmap.label}" if heatmap.label else "What stands out to the model",
         f"{heatmap.method}  ·  layer {heatmap.layer}",

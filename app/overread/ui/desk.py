@@ -89,7 +89,8 @@ class Desk(QObject):
         """The map of a finding on a slice, its own or one that was asked for; none before the image was looked at."""
         if not self.first_look.over(finding.stack_uid):
             return None
-        return finding.heatmap or self.explanations.here(finding, plane, index)
+        given = finding.heatmap or self.imports.map_here(finding, plane, index)
+        return given or self.explanations.here(finding, plane, index)
 
     # The list
 
@@ -292,6 +293,9 @@ class Desk(QObject):
         finding = self.session.selected
         if finding is not None and finding.kind is Kind.CLASSIFICATION:
             self.told.emit(f"{finding.label} is said of the whole image: there is no outline to edit.", "", "")
+            return
+        if finding is not None and finding.kind is Kind.ANNOTATION:
+            self.told.emit(f"{finding.title} is a note of somebody else: there is no outline to edit.", "", "")
             return
         if finding is not None and finding.kind is Kind.MEASUREMENT:
             self.told.emit(f"{finding.title} has no outline: its points can be dragged.", "", "")

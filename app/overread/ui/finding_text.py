@@ -22,6 +22,9 @@ def size_text(finding: Finding, grid: Grid) -> str:
         return _class_text(finding)
     if finding.measurement is not None:
         return "   ".join(words(finding.measurement))
+    if finding.kind is Kind.ANNOTATION:
+        slices = len({mark.index for mark in finding.marks})
+        return f"noted on {slices} slice{'' if slices == 1 else 's'}"
     measures = finding.measures
     if measures is not None:
         return f"{volume_text(measures.volume_ml)}   {measures.long_axis_mm:.0f} × {measures.short_axis_mm:.0f} mm"

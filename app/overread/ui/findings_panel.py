@@ -216,6 +216,8 @@ class FindingsPanel(QFrame):
             wanted = [("accept", f"Accept: {agreed}  A"), ("reject", "Reject  X")]
             if finding.heatmap is not None:
                 wanted.append(("heatmap", "Heatmap  H"))
+        if finding.kind is Kind.ANNOTATION:
+            wanted = [("accept", "Accept  A"), ("reject", "Reject  X")]
         if finding.status.leaves:
             wanted = wanted[1:]
         if finding.kind is Kind.MEASUREMENT:

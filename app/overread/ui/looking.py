@@ -59,8 +59,8 @@ def reset(session: Session) -> None:
     """Fit, first preset, not inverted."""
     if session.image is None:
         return
-    presets = windows(session.image.stack)
-    window = presets[0] if presets else session.view.window
+    offered = presets(session)
+    window = offered[0] if offered else session.view.window
     session.set_view(replace(session.view, cameras={}, invert=False, window=window))
 
 
@@ -74,12 +74,18 @@ def drag_window(session: Session, start: Window, across: float, down: float) -> 
     session.set_view(replace(session.view, window=dragged(start, across, down)))
 
 
+def presets(session: Session) -> tuple[Window, ...]:
+    """The windows to choose from for the image on screen, those that others offer last."""
+    image = session.image
+    return () if image is None else windows(image.stack, session.offered.get(image.stack.uid, ()))
+
+
 def preset(session: Session, number: int) -> None:
     """Take the window preset with that number, counted from 1."""
     if session.image is not None:
-        presets = windows(session.image.stack)
-        if number <= len(presets):
-            session.set_view(replace(session.view, window=presets[number - 1]))
+        offered = presets(session)
+        if number <= len(offered):
+            session.set_view(replace(session.view, window=offered[number - 1]))
 
 
 def fit_window(session: Session) -> None:
@@ -171,6 +177,9 @@ def show(session: Session, finding: Finding) -> None:
     cursor = image.stack.grid.clamp(middle) if finding.mask else session.view.cursor
     if finding.measurement is not None:
         cursor = image.stack.grid.clamp(np.mean(finding.measurement.points, axis=0))
+    elif finding.marks and not finding.mask:
+        k, j, i = finding.marks[0].points[0]
+        cursor = image.stack.grid.clamp((k, *session.view.cursor[1:]) if finding.marks[0].whole else (k, j, i))
     if finding.heatmap is not None:
         at = list(cursor)
         at[plane_axes(image.stack.grid, finding.heatmap.plane).through] = finding.heatmap.index

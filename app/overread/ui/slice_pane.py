@@ -21,7 +21,7 @@ from overread.render.measures import MeasureMark, measure_marks
 from overread.render.overlay import Layer
 from overread.render.projection import Projection, project
 from overread.render.slices import compose
-from overread.ui import captions, hands, looking, marks
+from overread.ui import captions, hands, looking, marks, notes
 from overread.ui.desk import Desk
 from overread.ui.gestures import Gesture, PanDrag, WindowDrag, ZoomDrag, draw
 from overread.ui.hand import in_hand
@@ -201,6 +201,7 @@ class SlicePane(QWidget):
         view, ratio = self.session.view, self.devicePixelRatioF()
         if not self._stale:
             captions.box_labels(painter, self.boxes_here, projection, ratio, width, height)
+            notes.paint(painter, self.desk.visible(), projection, ratio, view.selected)
             captions.grips(painter, self.boxes_here, self._measures, projection, ratio)
             captions.measure_labels(painter, self._measures, projection, ratio, width, height)
             first = view.layout is Layout.ONE or self.plane is view.plane  # one key is enough

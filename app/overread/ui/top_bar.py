@@ -9,7 +9,6 @@ from PySide6.QtGui import QAction, QIcon, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from overread.domain.study import Identity
-from overread.session.presets import windows
 from overread.session.session import Session
 from overread.ui import looking, style
 from overread.ui.actions import BY_ID
@@ -93,7 +92,7 @@ class TopBar(QFrame):
             return
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for number, window in enumerate(windows(image.stack), start=1):
+        for number, window in enumerate(looking.presets(self.session), start=1):
             text = (
                 window.name if window.function == "LUT" else f"{window.name}   W {window.width:g} L {window.center:g}"
             )
