@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from pydicom import Dataset
 
 from overread.dicom.export import Written, export
@@ -68,17 +71,30 @@ def test_maps_lie_where_the_network_looked(data: Path, tmp_path: Path, tool: Cal
         assert said in derived.DerivationDescription
 
 
+def _by_dcmqi(path: Path) -> sitk.Image:
+    folder = path.parent / "dcmqi"
+    folder.mkdir()
+    reader = Path(sys.executable).with_name("paramap2itkimage")
+    command = [str(reader), "--inputDICOM", str(path), "--outputDirectory", str(folder), "--outputType", "nrrd"]
+    subprocess.run(command, capture_output=True, check=True)
+    return sitk.ReadImage(str(folder / "pmap.nrrd"))
+
+
 def _lies(path: Path, stack: Stack, meant: Finding) -> None:
-    """Each cell, as highdicom places it, covers the pixels that the heatmap says it covers."""
+    """Each cell, as highdicom and dcmqi place it, covers the pixels that the heatmap says it covers."""
     heat = meant.heatmap
     assert heat is not None
     placed = hd.imread(path).get_volume_geometry()
     assert placed is not None
+    image = _by_dcmqi(path)
+    assert np.array_equal(np.squeeze(sitk.GetArrayFromImage(image), axis=0), VALUES)
     axes = plane_axes(stack.grid, heat.plane)
     row0, column0, row1, column1 = heat.extent
     for row in range(VALUES.shape[0]):
         for column in range(VALUES.shape[1]):
             there = stack.grid.to_index(placed.map_indices_to_reference(np.array([[0, row, column]]))[0])
+            theirs = image.TransformIndexToPhysicalPoint((column, row, 0))
+            assert np.abs(np.array(theirs) - stack.grid.to_lps(there)).max() < 1e-3
             middle = np.array(axes.to_picture(there, stack.grid.shape)) + 0.5
             expected = (
                 row0 + (row + 0.5) * (row1 - row0) / VALUES.shape[0],

@@ -19,11 +19,13 @@ from pydicom.valuerep import format_number_as_ds
 from overread import __version__
 from overread.dicom.source import SourceHeaders, carry_over, person_name
 from overread.dicom.write_sc import source_item
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME, algorithm_name
+from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME, algorithm_name, concept
 from overread.domain.finding import Finding, Reader
 from overread.domain.geometry import Floats, Grid, plane_axes
 from overread.domain.heatmap import Heatmap
 
+_SOMEWHERE = CodedConcept("91723000", "SCT", "Anatomical structure")
+_PAIRED = frozenset({"39607008", "76752008", "64033007", "81745001"})  # lung, breast, kidney, eye
 # What a network's layer says for a class has no code in the standard yet.
 ACTIVATION = CodedConcept("OR0020", "99OVERREAD", "Class activation")
 
@@ -129,12 +131,23 @@ def write_pm(
         series_description=f"AI {stack.identity.series_description} heatmap".strip()[:64],
     )
     carry_over(headers.first, parametric)
-    if "BodyPartExamined" not in parametric:
-        parametric.Laterality = headers.first.get("Laterality") or None
     (frame,) = parametric.PerFrameFunctionalGroupsSequence
     parametric.SharedFunctionalGroupsSequence[0].pop("DerivationImageSequence", None)
     frame.DerivationImageSequence = [_derived(finding, heatmap, headers)]
+    frame.FrameAnatomySequence = [_anatomy(finding, headers)]
     return parametric
+
+
+def _anatomy(finding: Finding, headers: SourceHeaders) -> Dataset:
+    """The Frame Anatomy Macro (PS3.3 C.7.6.16.2.8), without which dcmqi ends in a fault.
+
+    The side is that of the image where its header has one; else a slice shows both sides of what is paired.
+    """
+    item, region = Dataset(), concept(finding.anatomy) if finding.anatomy else _SOMEWHERE
+    stated = headers.first.get("ImageLaterality") or headers.first.get("Laterality")
+    item.FrameLaterality = stated or ("B" if region.CodeValue in _PAIRED else "U")
+    item.AnatomicRegionSequence = [region]
+    return item
 
 
 def _derived(finding: Finding, heatmap: Heatmap, headers: SourceHeaders) -> Dataset:
