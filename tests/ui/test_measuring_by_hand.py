@@ -21,7 +21,7 @@ from overread.domain.measurement import Measurement
 from overread.domain.ruler import Scale
 from overread.domain.view import Tool
 from overread.render.measures import middle_of, overlaps
-from overread.ui import captions
+from overread.ui import captions, marks
 from support.series import changed, write_series
 from support.window import Driver, near, pixels
 
@@ -205,6 +205,29 @@ def test_the_numbers_never_stand_over_the_middle_nor_over_each_other(driver: Dri
         assert not any(overlaps(place, other) for other in places[:at])
         assert place[0] >= 0
         assert place[0] + place[2] <= width
+
+
+def test_the_image_says_what_is_in_the_hand(driver: Driver) -> None:
+    pane, session = driver.pane(), driver.session
+    assert session.image is not None
+
+    def said() -> str:
+        return marks.corners(session.image, session.view, pane.projection, "", small=False).top_right[-1]
+
+    plain = said()
+    for key, held, words in (
+        (Qt.Key.Key_K, NONE, "Box"),
+        (Qt.Key.Key_T, NONE, "Length"),
+        (Qt.Key.Key_T, SHIFT, "Diameters"),
+        (Qt.Key.Key_V, NONE, "Angle"),
+        (Qt.Key.Key_V, SHIFT, "Region"),
+    ):
+        driver.key(key, held)
+        assert said().startswith(words)
+        if key is Qt.Key.Key_T and held == NONE:
+            assert driver.window.top_bar.buttons["length"].isChecked()
+    driver.key(Qt.Key.Key_V, SHIFT)
+    assert said() == plain
 
 
 def test_a_click_measures_nothing(driver: Driver) -> None:

@@ -58,8 +58,8 @@ def _selected_box(window: MainWindow) -> bool:
     return window.desk.boxes.selected is not None
 
 
-def _take(tool: Tool, text: str, key: str) -> Action:
-    return Action(tool.value, "Mark", text, (key,), lambda w: w.desk.take(tool), checked=_tool(tool))
+def _take(tool: Tool, text: str, key: str, icon: str = "") -> Action:
+    return Action(tool.value, "Mark", text, (key,), lambda w: w.desk.take(tool), icon=icon, checked=_tool(tool))
 
 
 def _on_box(action_id: str, text: str, keys: tuple[str, ...], do: Callable[[BoxDesk, Plane], object]) -> Action:
@@ -68,8 +68,8 @@ def _on_box(action_id: str, text: str, keys: tuple[str, ...], do: Callable[[BoxD
 
 # Boxes, measurements and names.
 _MARKING: tuple[Action, ...] = (
-    _take(Tool.BOX, "Draw a box", "K"),
-    _take(Tool.LENGTH, "Measure a length", "T"),
+    _take(Tool.BOX, "Draw a box", "K", "box"),
+    _take(Tool.LENGTH, "Measure a length", "T", "length"),
     _take(Tool.BIDIRECTIONAL, "Measure two diameters", "Shift+T"),
     _take(Tool.ANGLE, "Measure an angle", "V"),
     _take(Tool.ELLIPSE, "Measure a region", "Shift+V"),

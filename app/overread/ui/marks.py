@@ -9,7 +9,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPixmap
 
 from overread.domain.geometry import edge_letters, letters
-from overread.domain.view import Layout, ViewState
+from overread.domain.view import Layout, Tool, ViewState
 from overread.render.projection import Projection
 from overread.session.state import Image
 from overread.ui import style
@@ -17,6 +17,16 @@ from overread.ui import style
 _MARGIN = 10.0
 _LINE = 16.0
 _RIM = 3.0
+
+
+# What to do with a tool in the hand that has no panel of its own.
+_IN_HAND = {
+    Tool.BOX: "Box: drag it, wheel for its depth",
+    Tool.LENGTH: "Length: drag from end to end",
+    Tool.BIDIRECTIONAL: "Diameters: drag the longer one",
+    Tool.ANGLE: "Angle: drag one arm, click the other",
+    Tool.ELLIPSE: "Region: drag across it",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ def corners(image: Image, view: ViewState, projection: Projection, probe: str, *
         marks.append(stack.lossy.upper())
     if view.invert:
         marks.append("INVERTED")
+    if view.tool in _IN_HAND:
+        marks.append(_IN_HAND[view.tool])
     axes = projection.axes
     plane = axes.plane.value if stack.grid.oriented else ""
     resampled = "resliced" if axes.through != 0 else ""

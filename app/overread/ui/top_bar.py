@@ -14,7 +14,22 @@ from overread.ui import looking, style
 from overread.ui.actions import BY_ID
 from overread.ui.elided import ElidedLabel
 
-_TOOLS = ("open-folder", "layout", "fit", "invert", "", "brush", "eraser", "undo", "redo", "", "overlays", "export")
+_TOOLS = (
+    "open-folder",
+    "layout",
+    "fit",
+    "invert",
+    "",
+    "brush",
+    "eraser",
+    "box",
+    "length",
+    "undo",
+    "redo",
+    "",
+    "overlays",
+    "export",
+)
 _ROOMY = 1500  # pixels of width, from which the search button carries its name
 
 
