@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage, RLELossless, SegmentationStorage
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage, RLELossless, SegmentationStorage
 
 from overread.domain.ports import Cancel
 from overread.network.nodes import Node
@@ -172,6 +172,15 @@ def test_an_uncompressed_object_goes_in_the_form_that_is_taken(post: Post, files
     with receiver([MRImageStorage], syntaxes=[ImplicitVRLittleEndian]) as own:
         assert post.send(own.node(), files).state is State.SENT
     assert list(own.got) == [dcmread(path) for path in files]
+
+
+def test_an_object_is_not_rewritten_where_it_is_taken_as_it_is(post: Post, files: list[Path], tmp_path: Path) -> None:
+    implicit = dcmread(files[0])
+    implicit.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    implicit.save_as(tmp_path / "implicit.dcm", implicit_vr=True, little_endian=True)
+    with receiver([MRImageStorage]) as own:
+        assert post.send(own.node(), [tmp_path / "implicit.dcm", files[1]]).state is State.SENT
+    assert [got.file_meta.TransferSyntaxUID for got in own.got] == [ImplicitVRLittleEndian, ExplicitVRLittleEndian]
 
 
 @pytest.mark.parametrize(

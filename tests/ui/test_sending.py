@@ -38,6 +38,7 @@ def exported(driver: Driver, study: Path, folder: Path) -> None:
     panel = driver.window.findings_panel.export_panel
     panel.name.setText("Ada Lovelace")
     panel.folder.setText(str(folder))
+    driver.until(panel.go.isEnabled)
     panel.start()
     driver.until(lambda: driver.window.outgoing.row.isVisible())
 
@@ -103,6 +104,7 @@ def test_without_receivers_nothing_asks(driver: Driver, study: Path, tmp_path: P
     panel = driver.window.findings_panel.export_panel
     panel.name.setText("Ada Lovelace")
     panel.folder.setText(str(tmp_path / "out"))
+    driver.until(panel.go.isEnabled)
     panel.start()
     driver.until(lambda: (tmp_path / "out").exists() and "checked" in panel.result.text())
     assert not driver.window.outgoing.row.isVisible()

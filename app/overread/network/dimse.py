@@ -24,8 +24,8 @@ from overread.network.packets import Answer, Fate, Item, Never, NotNow
 # What goes wrong is said here, in plain words and without the names that a library might quote.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
-# An association has room for so many presentation contexts (PS3.8 9.3.2.2: odd numbers of one byte).
-_CONTEXTS = 128
+# An association has room for 128 presentation contexts (PS3.8 9.3.2.2: odd numbers of one byte), two for each kind.
+_KINDS = 64
 _PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 # C-STORE's statuses (PS3.4 B.2.3, PS3.7 C): those after which the same object may be taken another time …
 _LATER = {0x0110: "it could not process it", 0x0213: "it is short of resources"}
@@ -72,10 +72,14 @@ def store(
     the way; Never where it wants nothing from us.
     """
     kinds = list(dict.fromkeys((item.sop_class_uid, item.transfer_syntax) for item in items))
-    for first in range(0, len(kinds), _CONTEXTS):
-        some = kinds[first : first + _CONTEXTS]
+    for first in range(0, len(kinds), _KINDS):
+        some = kinds[first : first + _KINDS]
         here = [item for item in items if (item.sop_class_uid, item.transfer_syntax) in some]
-        contexts = [build_context(sop_class, _syntaxes(syntax)) for sop_class, syntax in some]
+        # Two for each kind, so that nothing is rewritten where the receiver takes it as it is.
+        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in some]
+        contexts += [
+            build_context(sop_class, others) for sop_class, syntax in some if (others := _syntaxes(syntax)[1:])
+        ]
         with associated(node, contexts, cancel) as association:
             taken = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
             for item in here:
