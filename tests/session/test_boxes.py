@@ -68,6 +68,17 @@ def test_an_outline_stays_on_the_picture_when_its_box_moves() -> None:
     assert (gone.boxed, gone.mask, gone.original) == (True, filled(FAR, SHAPE), outline)
 
 
+def test_what_reaches_out_of_the_box_is_cut_by_the_sides_that_are_pulled_in_alone() -> None:
+    outline = box_mask(SHAPE, (1, 9, 12), (5, 4, 3))  # a slice and a row beyond the box on three sides
+    drawn = detection(mask=outline)
+    (wider,) = boxes.put((drawn,), "2.25.1", (2, 10, 10, 5, 18, 20), STACK, DOE, "Resize")[1]
+    assert wider.mask == outline
+    (lower,) = boxes.put((drawn,), "2.25.1", (2, 11, 10, 5, 18, 16), STACK, DOE, "Resize")[1]
+    assert lower.mask == box_mask(SHAPE, (1, 11, 12), (5, 2, 3))
+    _, (one, two) = boxes.split((drawn,), "2.25.1", 0, 3, STACK, DOE)
+    assert (one.mask, two.mask) == (box_mask(SHAPE, (1, 9, 12), (2, 4, 3)), box_mask(SHAPE, (3, 9, 12), (3, 4, 3)))
+
+
 def test_painting_on_a_moved_box_makes_it_an_outline() -> None:
     moved = boxes.put((detection(),), "2.25.1", (3, 11, 10, 6, 19, 16), STACK, DOE, "Move")[1]
     painted = box_mask(SHAPE, (3, 11, 10), (2, 3, 4))

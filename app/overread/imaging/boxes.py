@@ -122,6 +122,16 @@ def cut(mask: Mask, box: VoxelBox) -> Mask:
     return Mask.of(mask.inner[k, j, i], start, mask.shape)
 
 
+def pulled_in(old: VoxelBox, new: VoxelBox, shape: Index) -> VoxelBox:
+    """The part of the grid that the sides of a box leave which were pulled in; other sides leave all beyond them.
+
+    An outline may reach out of its box a little: a side that stays where it is, or is pushed out, takes nothing away.
+    """
+    k0, j0, i0 = (b if b > a else 0 for a, b in zip(old[:3], new[:3], strict=True))
+    k1, j1, i1 = (b if b < a else size for a, b, size in zip(old[3:], new[3:], shape, strict=True))
+    return k0, j0, i0, k1, j1, i1
+
+
 def united(masks: Sequence[Mask]) -> Mask:
     """The voxels that are in any of the masks of one grid."""
     held = [mask for mask in masks if mask]

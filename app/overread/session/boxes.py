@@ -1,7 +1,7 @@
 """What a reader does to detection boxes: pure functions, findings in, findings and the step's name out.
 
 The box that was drawn first stays in `Finding.box`; where it was moved to is `Finding.moved`. An outline is of the
-picture and not of the box: moving the box over it leaves what lies within, and where nothing does, the box alone.
+picture and not of the box: a side that is pulled in cuts it there; where nothing is left of it the box stands alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from overread.domain.finding import (
     with_finding,
 )
 from overread.domain.study import Stack
-from overread.imaging.boxes import around, common, cut, filled, halves, united
+from overread.imaging.boxes import around, common, cut, filled, halves, pulled_in, united
+from overread.imaging.paint import empty
 from overread.session.review import DRAWN, Step, measures_of, next_number, now, uid_of
 
 
@@ -38,8 +39,9 @@ def put(findings: Findings, finding_id: str, box: VoxelBox, stack: Stack, reader
 
 def laid(finding: Finding, box: VoxelBox, stack: Stack, act: Act) -> Finding:
     """A detection with its box elsewhere, edited by the reader; also while it is still being dragged."""
-    outline = Mask(finding.mask.shape, (0, 0, 0), (0, 0, 0), b"") if finding.boxed else cut(finding.mask, box)
-    return _redrawn(finding, outline or filled(box, finding.mask.shape), box, stack, act)
+    shape = finding.mask.shape
+    kept = empty(shape) if finding.boxed else cut(finding.mask, pulled_in(finding.bounds or box, box, shape))
+    return _redrawn(finding, kept or filled(box, shape), box, stack, act)
 
 
 def new_box(findings: Findings, box: VoxelBox, stack: Stack, reader: Reader) -> tuple[str, Findings, str]:
