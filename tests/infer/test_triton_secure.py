@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from overread.infer.backends.remote import Remote
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
 from support import servers
+from support.certificates import certificates
 from support.models import bright_model
 
 HEADER = "triton-grpc-protocol-token"
@@ -36,28 +36,12 @@ class Secure:
         return Remote(self.url, "remote", 20_000, token_header=HEADER, **files)
 
 
-def _certificates(openssl: str, folder: Path) -> None:
-    """An authority, and a server and a client that it vouches for; and one that it does not."""
-
-    def run(*words: str) -> None:
-        subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-    for name in ("ca", "other"):
-        run("req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        run("req", *curve[:5], "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        by = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-        run("x509", "-req", "-in", f"{name}.csr", *by, "-out", f"{name}.pem")
-
-
 @pytest.fixture(scope="module")
 def secure(
     tmp_path_factory: pytest.TempPathFactory, triton_folder: Path, tool: Callable[[str], str]
 ) -> Iterator[Secure]:
     folder = tmp_path_factory.mktemp("secure")
-    _certificates(tool("openssl"), folder)
+    certificates(tool("openssl"), folder)
     (folder / "token").write_text("s3cret\n")
     (folder / "wrong").write_text("guess\n")
     spec = read(bright_model(folder / "models"))

@@ -196,7 +196,7 @@ def test_what_is_wrong_is_said_plainly(pacs: Orthanc) -> None:
         "Nobody answers at 127.0.0.1": pacs.web(url=f"http://127.0.0.1:{free_port()}/dicom-web"),
         "no such service at this address": pacs.web(url=f"{pacs.url}/nowhere"),
         "its certificate is not trusted": pacs.web(url=f"https://127.0.0.1:{pacs.http}/dicom-web"),
-        "with TLS": pacs.node(tls=True, timeout_s=2.0),
+        "Nobody whose certificate is trusted": pacs.node(tls=True, timeout_s=2.0),
     }
     for words, node in wrong.items():
         with pytest.raises(UserError) as raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ def receiver(
     commits: Callable[[Dataset], Dataset] | None = None,
     title: str = "RECEIVER",
     port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Receiver]:
     """One that takes these SOP classes; `limits` are attributes of its AE.
 
@@ -79,7 +81,7 @@ def receiver(
     if commits is not None:
         entity.add_supported_context(StorageCommitmentPushModel)
         handlers.append((evt.EVT_DIMSE_SENT, reported))
-    server = entity.start_server(("127.0.0.1", own.port), block=False, evt_handlers=handlers)
+    server = entity.start_server(("127.0.0.1", own.port), block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         yield own
     finally:

@@ -170,7 +170,8 @@ def _failure(node: Node, association: Association, reached: bool) -> Exception:
         return kind(f"It rejects the association: {text}.")
     if reached:
         return NotNow("It is there, but the association did not come about.")
-    return NotNow(f"Nobody answers at {node.host}:{node.port}{' with TLS' if node.tls else ''}.")
+    whom = "Nobody whose certificate is trusted" if node.tls else "Nobody"
+    return NotNow(f"{whom} answers at {node.host}:{node.port}.")
 
 
 def _encryption(node: Node) -> ssl.SSLContext:

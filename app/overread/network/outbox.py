@@ -68,7 +68,7 @@ class Outbox:
         """Put copies of files in, to go to a node together; whole or not at all. UserError where that fails."""
         packet_id = uuid.uuid4().hex
         with self._plainly():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' objects lie in it
             self._sweep()
             partial = self.folder / f".{packet_id}"
             try:
