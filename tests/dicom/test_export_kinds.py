@@ -168,7 +168,7 @@ def test_where_no_segmentation_can_be_the_report_has_the_outlines(ct: Stack, tmp
     stack = opened(tmp_path / "ct", tmp_path)
     drawn = finding(stack, np.ones(stack.grid.shape, bool), 1, measures=None)
     (report,) = export(stack, [drawn, classified(stack, 2, 0.9)], tmp_path / "out", READER)
-    assert (report.kind, report.remark) == ("SR", "")
+    assert (report.kind, report.remark.split(".")[0]) == ("SR", "Not written: Segmentation (SEG)")
     (region,) = hd.sr.srread(report.path).content.get_planar_roi_measurement_groups()
     assert region.roi.value.tolist() == [[0, 0], [10, 0], [10, 8], [0, 8], [0, 0]]
     with pytest.raises(UserError, match="no place in the patient"):

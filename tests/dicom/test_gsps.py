@@ -108,6 +108,23 @@ def test_dcmtk_shows_the_image_through_a_state_as_we_show_it(
     assert np.abs(theirs.astype(int) - ours).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("part", "side", "written_side"),
+    [("KNEE", "L", "L"), ("ORBIT", None, ""), (None, None, ""), ("BRAIN", None, None), ("CHEST", None, None)],
+)
+def test_the_side_is_said_of_what_is_there_twice(
+    tmp_path: Path, tool: Callable[[str], str], part: str | None, side: str | None, written_side: str | None
+) -> None:
+    facts = {"BodyPartExamined": part, "Laterality": side}
+    write_series(tmp_path / "in", np.zeros((2, 8, 9), np.int16), **{name: of for name, of in facts.items() if of})
+    stack = opened(tmp_path / "in", tmp_path)
+    made = parcel(stack, [finding(stack, lump(stack))], tmp_path / "out", "gsps", window=Window(50, 100))
+    (path,) = written(made)
+    assert not faults(path, tool)
+    state = pydicom.dcmread(path)
+    assert (None if "Laterality" not in state else state.Laterality or "") == written_side
+
+
 def test_a_negative_stays_one(tmp_path: Path, tool: Callable[[str], str]) -> None:
     ramp = np.arange(64 * 64, dtype=np.int16).reshape(1, 64, 64)
     write_series(tmp_path / "in", ramp, PhotometricInterpretation="MONOCHROME1", WindowCenter=2048, WindowWidth=4096)

@@ -17,11 +17,13 @@ from skimage.draw import polygon2mask
 
 from overread.dicom.check import gate
 from overread.dicom.check_rtstruct import RTSTRUCT
+from overread.dicom.check_seg import SEG
+from overread.dicom.export import export
 from overread.dicom.product import Left
 from overread.domain.errors import UserError
 from overread.domain.finding import Kind, Mask, Reader, Status
 from overread.domain.study import Stack
-from support.findings import finding, opened
+from support.findings import READER, finding, opened
 from support.parcels import faults, lump, lumps, parcel
 from support.series import write_series
 
@@ -156,6 +158,14 @@ def test_what_cannot_carry_contours_is_refused_in_a_sentence(data: Path, tmp_pat
     assert said["ct-gantry-tilt"].startswith("A structure set needs a regular stack of slices. Gantry tilt")
     assert said["chest-xray"] == said["codecs/wg04/US1_UNC.dcm"]
     assert said["chest-xray"] == "This image has no place in the patient, so no contour can lie in it."
+
+
+def test_a_set_that_was_asked_for_and_cannot_be_written_is_spoken_of(data: Path, tmp_path: Path) -> None:
+    stack = opened(data / "dicom" / "ct-gantry-tilt", tmp_path / "scratch")
+    written = export(stack, [finding(stack, lump(stack))], tmp_path / "out", READER, (SEG, RTSTRUCT))
+    assert [item.kind for item in written] == ["SEG"]
+    said = "Not written: RT Structure Set. A structure set needs a regular stack of slices. Gantry tilt"
+    assert written[-1].remark.startswith(said)
 
 
 def test_uneven_stacks_and_findings_without_an_outline_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,23 @@ from overread.dicom.source import SourceHeaders, carry_over
 from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.study import Frame
 
+# Parts of the body that are there twice (PS3.16 Annex L, terms of CID 4031), of which images are usual.
+_PAIRED = """
+ADRENAL ANKLE ARM AXILLA BREAST BUTTOCK CALCANEUS CALF CAROTID CHEEK CLAVICLE CORNEA EAR ELBOW EXTREMITY EYE EYELID
+FEMUR FIBULA FINGER FOOT FOREARM HAND HIP HUMERUS KIDNEY KNEE LEG LUNG ORBIT OVARY PAROTID PATELLA RADIUS RADIUSULNA
+SCAPULA SHOULDER SUBMANDIBULAR TESTIS THIGH THUMB TIBIA TIBIAFIBULA TOE ULNA WRIST ZYGOMA
+"""
+
+
+def with_side(headers: SourceHeaders, made: Dataset) -> None:
+    """Say which of two parts of the body it is (type 2C, PS3.3 C.7.3.1): as the source does, empty where it does not.
+
+    Also where the source names no part; it must be absent of parts that are there once.
+    """
+    part = made.get("BodyPartExamined")
+    if not part or part in _PAIRED.split():
+        made.Laterality = headers.first.get("Laterality") or None
+
 
 def derived(
     headers: SourceHeaders, sop_class: str, modality: str, series_number: int, syntax: str = ImplicitVRLittleEndian

@@ -125,21 +125,25 @@ class Plan:
     """Which findings of a stack go into which product, and why those stay behind that none has room for.
 
     `rejected` are those that products which tell of them tell of; `undecided` is how many wait for a verdict.
+    `unwritten` are products that were asked for and have room for no outline of this stack, and why.
     """
 
     carried: tuple[tuple[Product, tuple[Finding, ...]], ...]
     staying: tuple[tuple[Finding, str], ...]
     rejected: tuple[Finding, ...] = ()
     undecided: int = 0
+    unwritten: tuple[tuple[Product, str], ...] = ()
 
     @property
     def remark(self) -> str:
-        """What is said of those that stay, "" where none does."""
+        """What is said of those that stay and of what is not written, "" where there is neither."""
         reasons = dict.fromkeys(reason for _, reason in self.staying)
-        return " ".join(
+        said = [
             f"{', '.join(finding.title for finding, why in self.staying if why == reason)} did not leave. {reason}"
             for reason in reasons
-        )
+        ]
+        said += [f"Not written: {product.title}. {why}" for product, why in self.unwritten if why not in reasons]
+        return " ".join(said)
 
 
 def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Product], *, rejected: bool = False) -> Plan:
@@ -150,9 +154,11 @@ def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Produc
     turned_down = tuple(f for f in findings if f.status is Status.REJECTED and f.given) if rejected else ()
     room = [(product, tuple(f for f in leaving if not product.refuse(stack, f))) for product in products]
     carried = {finding.id for _, those in room for finding in those}
+    outlined = [finding for finding in leaving if finding.mask]
     return Plan(
         tuple((product, those) for product, those in room if those or (turned_down and product.tells_rejected)),
         (*((f, products[0].refuse(stack, f)) for f in leaving if f.id not in carried), *noted),
         turned_down,
         sum(finding.status is Status.PROPOSED for finding in findings),
+        tuple((product, product.refuse(stack, outlined[0])) for product, those in room if outlined and not those),
     )

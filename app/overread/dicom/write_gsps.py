@@ -28,7 +28,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from overread import __version__
-from overread.dicom.derived import reference
+from overread.dicom.derived import reference, with_side
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
 from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.finding import Finding, Kind, Reader
@@ -264,8 +264,7 @@ def _state(
         area.pop("PresentationPixelAspectRatio")
         area.PresentationPixelSpacing = [format_number_as_ds(mm) for mm in stack.grid.spacing[1:]]
     carry_over(headers.first, state)
-    if not state.get("BodyPartExamined"):  # asked for unless a part of the body that is there once is named
-        state.Laterality = headers.first.get("Laterality") or None
+    with_side(headers, state)
     return state
 
 

@@ -20,7 +20,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from overread import __version__
-from overread.dicom.derived import derived, reference
+from overread.dicom.derived import derived, reference, with_side
 from overread.dicom.source import SourceHeaders, carry_over
 from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.geometry import letters
@@ -116,9 +116,7 @@ def derived_image(
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.LossyImageCompression = "00"
     carry_over(first, image)
-    if "BodyPartExamined" not in image:
-        # which side of a paired part it is (type 2C): as the source says, empty where it does not
-        image.Laterality = first.get("Laterality") or None
+    with_side(headers, image)
     image.DerivationDescription = derivation[:1024]
     image.SourceImageSequence = [source_item(headers, k) for k in sources]
     image.PatientOrientation = first.get("PatientOrientation")
