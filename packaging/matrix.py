@@ -1,11 +1,12 @@
 """Put every kind of DICOM object, on every sort of image, to other people's software; write the README's table.
 
-    .venv/bin/python packaging/matrix.py DATA [--write]
+    .venv/bin/python packaging/matrix.py DATA [--only KIND,…] [--write]
 
 DATA is the folder of real images that the tests use. Needed beside the environment: dciodvfy (dicom3tools), DCMTK, and
 Orthanc with its DICOMweb plug-in. Without --write the table is printed.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -41,6 +42,7 @@ from overread.session.products import PRODUCTS, products  # noqa: E402
 
 # The tests' own helpers, which are no part of what is type-checked.
 made_up: Any = import_module("support.findings")
+leaving: Any = import_module("support.leaving")
 pacs: Any = import_module("support.orthanc")
 
 IMAGES = {
@@ -233,8 +235,8 @@ def findings(stack: Stack) -> list[Finding]:
     )
     length = measured(Shape.LENGTH, ((float(k), j / 2, i / 2), (float(k), float(j), float(i))), plane, stack)
     return [
-        made_up.finding(stack, made_up.blob(stack, 1)),
-        made_up.finding(stack, made_up.blob(stack, 2), 2, status=Status.EDITED),
+        made_up.finding(stack, leaving.ball(stack, (0.5, 0.3, 0.3), 0.12)),
+        made_up.finding(stack, leaving.ball(stack, (0.5, 0.36, 0.36), 0.1), 2, status=Status.EDITED),
         made_up.finding(stack, solid, 3, kind=Kind.DETECTION, box=box, measures=None),
         made_up.finding(stack, nothing, 4, kind=Kind.CLASSIFICATION, threshold=0.5, heatmap=seen, measures=None),
         made_up.finding(
@@ -271,8 +273,8 @@ def judged(stack: Stack, kind: str, oracles: dict[str, Callable[[Case], None]]) 
         return f"– {refused.title.split('. ')[0].rstrip('.')}."
 
 
-def table(data: Path) -> Iterator[Row]:
-    """A row for each kind of DICOM object."""
+def table(data: Path, kinds: Sequence[str]) -> Iterator[Row]:
+    """A row for each kind of DICOM object, or for `kinds` of them."""
     with tempfile.TemporaryDirectory() as folder, pacs.orthanc(Path(folder) / "pacs") as server:
         known = {
             "dciodvfy": _dciodvfy,
@@ -284,7 +286,7 @@ def table(data: Path) -> Iterator[Row]:
         }
         stacks = {name: made_up.opened(data / "dicom" / path, Path(folder)) for name, path in IMAGES.items()}
         for product in PRODUCTS:
-            if product.name in _NO_DICOM:
+            if product.name in _NO_DICOM or (kinds and product.name not in kinds):
                 continue
             names = ORACLES.get(product.name, ("dciodvfy", "DCMTK", "Orthanc"))
             row = Row(product.title, names)
@@ -294,37 +296,34 @@ def table(data: Path) -> Iterator[Row]:
             yield row
 
 
-def written(rows: Sequence[Row]) -> str:
-    """The table, and below it in words why some objects do not leave."""
-    reasons: list[str] = []
-    lines = [f"| object | read back by | {' | '.join(IMAGES)} |", f"|---|---|{'---|' * len(IMAGES)}"]
+def written(rows: Sequence[Row], before: str) -> str:
+    """The table: fresh rows, and those that were there `before` of kinds that were not looked at now."""
+    kept = {line.split("|")[1].strip(): line for line in before.splitlines() if line.startswith("| ")}
     for row in rows:
-        cells = []
-        for said in row.said.values():
-            if said.startswith("– "):
-                if said not in reasons:
-                    reasons.append(said)
-                cells.append(f"– ({reasons.index(said) + 1})")
-            else:
-                cells.append(said or "✓")
-        lines.append(f"| {row.title} | {', '.join(row.oracles)} | {' | '.join(cells)} |")
-    notes = [f"({number}) {reason.removeprefix('– ')}" for number, reason in enumerate(reasons, start=1)]
-    if any("dcmqi" in said for row in rows for said in row.said.values()):
-        notes.append(
-            "dcmqi lays what it reads on one upright grid in the patient; tilted slices and radiographs have none."
-        )
-    return "\n".join([*lines, "", "  \n".join(notes)]).strip()
+        cells = " | ".join(said or "✓" for said in row.said.values())
+        kept[row.title] = f"| {row.title} | {', '.join(row.oracles)} | {cells} |"
+    lines = [kept[product.title] for product in PRODUCTS if product.title in kept]
+    head = [f"| object | read back by | {' | '.join(IMAGES)} |", f"|---|---|{'---|' * len(IMAGES)}"]
+    return "\n".join([*head, *lines])
 
 
 def main() -> None:
     """Make the table, and put it into the README where that is asked for."""
-    made = written(list(table(Path(sys.argv[1]))))
-    if "--write" not in sys.argv:
-        print(made)
-        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="", metavar="KIND,…", help="these kinds; the rows of others stay as they are")
+    parser.add_argument("--write", action="store_true", help="into the README")
+    given = parser.parse_args()
+    kinds = [name for name in given.only.split(",") if name]
+    rows = list(table(given.data, kinds))
     readme = ROOT / "README.md"
-    before, rest = readme.read_text("utf-8").split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}", "utf-8")
+    before, _, rest = readme.read_text("utf-8").partition(BEGIN)
+    there, _, after = rest.partition(END)
+    made = written(rows, there)
+    if given.write:
+        readme.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", "utf-8")
+    else:
+        print(made)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,16 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
+from overread.dicom.check import gate
+from overread.dicom.check_seg import SEG as SEG_PRODUCT
 from overread.dicom.export import export
+from overread.dicom.product import Parcel
 from overread.dicom.source import source_headers
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Mask, Measures, Status
 from overread.domain.study import Stack
 from support.findings import READER, opened, three
-from support.gates import pass_gate
+from support.gates import parcel_of, pass_gate
 from support.series import write_series
 
 
@@ -52,6 +55,12 @@ EITHER: dict[str, Callable[[Dataset], object]] = {
     "study": lambda d: setattr(d, "StudyInstanceUID", "1.2.3"),
     "accession": lambda d: setattr(d, "AccessionNumber", "77"),
     "no patient": lambda d: d.__delattr__("PatientID"),
+    "character set": lambda d: setattr(d, "SpecificCharacterSet", "ISO_IR 100"),
+    "body part": lambda d: setattr(d, "BodyPartExamined", "CHEST"),
+    "study's description": lambda d: d.__delattr__("StudyDescription"),
+    "file header": lambda d: setattr(d.file_meta, "MediaStorageSOPInstanceUID", "1.2.3"),
+    "required attribute": lambda d: d.__delattr__("InstanceNumber"),
+    "empty attribute": lambda d: setattr(d, "InstanceNumber", None),
 }
 SEG: dict[str, Callable[[Dataset], object]] = EITHER | {
     "voxel": _flip,
@@ -71,6 +80,11 @@ SEG: dict[str, Callable[[Dataset], object]] = EITHER | {
     "frame gone": lambda d: d.PerFrameFunctionalGroupsSequence.pop(),
     "pixels cut": lambda d: setattr(d, "PixelData", d.PixelData[:-20]),
     "own series": lambda d: setattr(d, "SeriesInstanceUID", d.ReferencedSeriesSequence[0].SeriesInstanceUID),
+    "lossy flag": lambda d: setattr(d, "LossyImageCompression", "00"),
+    "referenced instance": lambda d: setattr(
+        d.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0], "ReferencedSOPInstanceUID", "1.2.3"
+    ),
+    "nested frame of reference": lambda d: setattr(_shared(d), "FrameOfReferenceUID", "1.2.3"),
     "own image": lambda d: setattr(d, "SOPInstanceUID", _source(d).ReferencedSOPInstanceUID),
 }
 
@@ -117,7 +131,16 @@ SR: dict[str, Callable[[Dataset], object]] = EITHER | {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, list[Finding], Path, Path]:
     folder = tmp_path_factory.mktemp("exported")
-    write_series(folder / "in", np.zeros((6, 8, 10), np.int16), spacing=(0.9, 0.8), step=3.3)
+    write_series(
+        folder / "in",
+        np.zeros((6, 8, 10), np.int16),
+        spacing=(0.9, 0.8),
+        step=3.3,
+        BodyPartExamined="HEAD",
+        StudyDescription="Head",
+        LossyImageCompression="01",
+        LossyImageCompressionRatio="10",
+    )
     stack = opened(folder / "in", folder)
     findings = three(stack)
     seg, report = export(stack, findings, folder / "out", READER)
@@ -175,3 +198,49 @@ def test_a_file_that_cannot_be_read_back_does_not_leave(
             warnings.simplefilter("ignore")
             with pytest.raises(UserError, match=r"^cut.dcm failed the check"):
                 pass_gate([cut, report], headers, findings)
+
+
+def test_two_objects_of_one_uid_do_not_leave(exported: tuple[Stack, list[Finding], Path, Path], tmp_path: Path) -> None:
+    stack, findings, seg, report = exported
+    twin = pydicom.dcmread(report)
+    twin.SOPInstanceUID = twin.file_meta.MediaStorageSOPInstanceUID = pydicom.dcmread(seg).SOPInstanceUID
+    twin.save_as(tmp_path / "twin.dcm")
+    with pytest.raises(UserError, match=r"^twin.dcm failed the check before export: two objects have the same UID"):
+        pass_gate([seg, tmp_path / "twin.dcm"], source_headers(stack), findings)
+
+
+def test_what_was_not_written_does_not_pass(exported: tuple[Stack, list[Finding], Path, Path], tmp_path: Path) -> None:
+    stack, findings, seg, _ = exported
+    headers = source_headers(stack)
+    with pytest.raises(UserError, match="nothing was written"):
+        gate(parcel_of(SEG_PRODUCT, tmp_path, headers, findings), SEG_PRODUCT, [])
+    with pytest.raises(UserError, match="it is not where it was to be"):
+        gate(parcel_of(SEG_PRODUCT, tmp_path, headers, findings), SEG_PRODUCT, [seg])
+
+
+@pytest.mark.parametrize(
+    ("product", "what"),
+    [("seg", "voxel"), ("seg", "place"), ("seg", "required attribute"), ("sr", "volume"), ("sr", "study")],
+)
+def test_a_check_that_fails_leaves_nothing_behind(
+    exported: tuple[Stack, list[Finding], Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    product: str,
+    what: str,
+) -> None:
+    stack, findings, _, _ = exported
+    real = Parcel.save
+
+    def spoilt(self: Parcel, dataset: Dataset, detail: str = "") -> Path:
+        path = real(self, dataset, detail)
+        if self.product == product:
+            written = pydicom.dcmread(path)
+            {"seg": SEG, "sr": SR}[product][what](written)
+            written.save_as(path)
+        return path
+
+    monkeypatch.setattr(Parcel, "save", spoilt)
+    with pytest.raises(UserError, match=f"^{product.upper()}_.*failed the check before export"):
+        export(stack, findings, tmp_path / "out", READER)
+    assert not (tmp_path / "out").exists()

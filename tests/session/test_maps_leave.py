@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -78,6 +79,15 @@ def _by_dcmqi(path: Path) -> sitk.Image:
     command = [str(reader), "--inputDICOM", str(path), "--outputDirectory", str(folder), "--outputType", "nrrd"]
     subprocess.run(command, capture_output=True, check=True)
     return sitk.ReadImage(str(folder / "pmap.nrrd"))
+
+
+def test_faint_maps_are_sound(made: Stack, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    """All activations below 1: a window narrower than that has to be said exactly."""
+    meant = classified(made, acquired_plane(made.grid), 2)
+    assert meant.heatmap is not None
+    faint = replace(meant.heatmap, packed=(VALUES / 100).astype("<f4").tobytes())
+    (written,) = leave(made, tmp_path / "out", replace(meant, heatmap=faint))
+    assert not faults(written.path, tool)
 
 
 def _lies(path: Path, stack: Stack, meant: Finding) -> None:

@@ -119,7 +119,10 @@ def write_pm(
                 quantity_definition=ACTIVATION,
             )
         ],
-        voi_lut_transformations=[hd.VOILUTTransformation(window_center=greatest / 2, window_width=greatest)],
+        # Exact: activations are often below 1, and the other function asks for a width of at least 1 (C.11.2.1.2.1).
+        voi_lut_transformations=[
+            hd.VOILUTTransformation(window_center=greatest / 2, window_width=greatest, voi_lut_function="LINEAR_EXACT")
+        ],
         content_label="HEATMAP",
         content_description=f"{heatmap.method}, layer {heatmap.layer}"[:64],
         content_creator_name=person_name(reader.name),
