@@ -141,10 +141,13 @@ from overread.network.nodes import Node
 from overread.network.outbox import Outbox
 from overread.network.sender import Sender
 node, box = Node(**json.loads(sys.argv[2])), Outbox(Path(sys.argv[1]))
-print("ready", flush=True)
 while Sender(box, lambda: (node,)).step(Cancel()):
     pass
 """
+
+
+def stored(box: Outbox, packet: Packet) -> int:
+    return sum(item.fate is Fate.STORED for item in box.packet(packet.id).items)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -158,13 +161,12 @@ def test_our_own_process_is_killed_while_it_sends(
     words = [sys.executable, "-c", SENDING, str(box.folder), json.dumps(asdict(node))]
     dice, cut = random.Random(11), 0
     for _ in range(6):
-        with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(APP)}) as sending:
-            assert sending.stdout is not None
-            sending.stdout.readline()
-            try:
-                sending.wait(0.05 + dice.random() * 0.2)
-            except subprocess.TimeoutExpired:
-                sending.kill()
+        with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(APP)}) as sending:
+            there = stored(box, packet)
+            while sending.poll() is None and stored(box, packet) == there:
+                time.sleep(0.002)  # between two looks
+            time.sleep(dice.random() * 0.02)  # somewhere on the way
+            sending.kill()
         now = box.packet(packet.id)
         cut += now.state is State.SENDING
         if not now.open or now.state is State.SENT:
