@@ -33,6 +33,7 @@ from overread.domain.mark import Drawn
 from overread.domain.study import Stack
 from overread.session.products_documents import GSPS
 from overread.session.products_maps import PM
+from overread.session.products_pictures import SC
 from support.findings import READER, blob, finding, opened, three
 from support.series import write_series
 
@@ -201,3 +202,15 @@ def test_a_note_that_was_accepted_stays_where_it_came_from(series: Path, tmp_pat
     written = export(stack, [own, *accepted], tmp_path / "out", READER)
     assert written[-1].remark == "Notes of Doe 1 did not leave. It stays in the object that it was read from."
     assert Mask.of(blob(stack)) == own.mask
+
+
+def test_a_capture_is_a_series_of_its_own_that_names_what_it_is_a_picture_of(series: Path, tmp_path: Path) -> None:
+    stack = opened(series, tmp_path)
+    written = export(stack, three(stack), tmp_path / "out", READER, (SC,))
+    catalogue = scanned((series, *(item.path for item in written)), tmp_path)
+    captures = [each for each in catalogue.stacks if each.uid != stack.uid]
+    assert captures
+    assert {each.made_from for each in captures} == {"series 1 · FLAIR AX"}
+    assert [each.made_from for each in catalogue.stacks if each.uid == stack.uid] == [""]
+    alone = scanned(tuple(item.path for item in written), tmp_path)
+    assert {each.made_from for each in alone.stacks} == {""}

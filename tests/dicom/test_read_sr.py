@@ -88,6 +88,7 @@ def test_our_own_bring_verdict_reader_model_and_score_back(series: Path, tmp_pat
             (each.status, each.kind, each.label, each.mask.digest, each.concept, each.category, each.anatomy)
         )
         assert got.reader == READER
+        assert got.given == (each.model is not None), "what a reader drew stays the reader's own"
         assert got.acts[0].verb == (
             "draw" if each.model is None else "edit" if each.status is Status.EDITED else "accept"
         )

@@ -108,6 +108,8 @@ def _stack(stack: Stack, with_hash: bool) -> dict[str, Any]:
         "role": stack.role,
         "problems": problems,
     }
+    if stack.made_from:
+        described["made_from"] = stack.made_from
     if with_hash:
         digest, trouble = voxel_hash(stack)
         described["sha256"] = digest

@@ -44,6 +44,8 @@ _KINDS = {
 }
 # Those that give places in the patient, and can do without the images that they were drawn on.
 _PLACED = (SEG, RTSTRUCT, PM)
+# Secondary Capture, with one frame or several (PS3.4 B.5).
+_CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 # The titles of reports on measurements (DCM): where the template is not named, they tell it.
 _MEASUREMENT_REPORTS = ("126000", "126001", "126002", "126003")
 _KEYWORDS = """
@@ -155,11 +157,16 @@ def _images(kind: str, header: Dataset) -> Iterator[str]:
         for series in study.get("ReferencedSeriesSequence") or ():
             yield from _uids(series.get("ReferencedInstanceSequence"))
     if kind in (SEG, PM) and not listed:
-        yield from _uids(header.get("SourceImageSequence"))
-        groups = [*(header.get("PerFrameFunctionalGroupsSequence") or ())]
-        for group in [*groups, *(header.get("SharedFunctionalGroupsSequence") or ())]:
-            for derivation in group.get("DerivationImageSequence") or ():
-                yield from _uids(derivation.get("SourceImageSequence"))
+        yield from _sources(header)
+
+
+def _sources(header: Dataset) -> Iterator[str]:
+    """The images that an image says it was derived from, as a whole or frame by frame."""
+    yield from _uids(header.get("SourceImageSequence"))
+    groups = [*(header.get("PerFrameFunctionalGroupsSequence") or ())]
+    for group in [*groups, *(header.get("SharedFunctionalGroupsSequence") or ())]:
+        for derivation in group.get("DerivationImageSequence") or ():
+            yield from _uids(derivation.get("SourceImageSequence"))
 
 
 def _uids(sequence: Iterable[Dataset] | None) -> Iterator[str]:
@@ -213,6 +220,28 @@ def shown_on(objects: Sequence[DerivedObject], stacks: Sequence[Stack]) -> Itera
             yield each.path, f"{what}: the images that it was made on are not here, and {several}"
         else:
             yield each.path, f"{what}: the images that it speaks of are not here"
+
+
+def pictured(stack: Stack, stacks: Sequence[Stack]) -> str:
+    """The series that a secondary capture says it was made from, in words; "" where it says nothing or it is not here.
+
+    One file of the capture is asked. Nothing is read of other images.
+    """
+    if not stack.sop_class_uid.startswith(_CAPTURES):
+        return ""
+    wanted = ["SourceImageSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
+    try:
+        with quiet():
+            header = pydicom.dcmread(stack.paths[0], stop_before_pixels=True, specific_tags=[*wanted])
+            named = set(_sources(header))
+    except Exception:  # noqa: BLE001  a file may hold anything; the picture itself is shown all the same
+        return ""
+    for other in stacks:
+        if other is not stack and not named.isdisjoint(frame.sop_instance_uid for frame in other.frames):
+            who = other.identity
+            number = f"series {who.series_number}" if who.series_number is not None else ""
+            return " · ".join(part for part in (number, who.series_description or who.modality) if part)
+    return ""
 
 
 def _same_person(one: Identity, other: Identity) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from overread.dicom.headers import FrameFacts, read_facts
-from overread.dicom.objects import read_object, shown_on
+from overread.dicom.objects import pictured, read_object, shown_on
 from overread.dicom.sources import Names, files
 from overread.dicom.stacks import stacks
 from overread.dicom.values import NotAnImage
-from overread.domain.study import Catalogue, DerivedObject, Patient, Series, Skipped, Study
+from overread.domain.study import Catalogue, DerivedObject, Patient, Series, Skipped, Stack, Study
 
 _Key = tuple[str, str, str]
 _EVERY_S = 0.25
@@ -86,7 +86,8 @@ class _Found:
                 path, reason = each
                 skipped.append(Skipped(self.names.get(Path(path), path), reason))
         told = (
-            replace(patient, studies=tuple(_told(study, shown) for study in patient.studies)) for patient in patients
+            replace(patient, studies=tuple(_told(study, shown, stacks) for study in patient.studies))
+            for patient in patients
         )
         return Catalogue(tuple(told), tuple(skipped))
 
@@ -106,9 +107,18 @@ class _Found:
         return series
 
 
-def _told(study: Study, objects: list[DerivedObject]) -> Study:
+def _told(study: Study, objects: list[DerivedObject], stacks: list[Stack]) -> Study:
+    """The study with what speaks about its images, and its captures with what they are pictures of."""
     uids = {stack.uid for stack in study.stacks}
-    return replace(study, objects=tuple(each for each in objects if uids.intersection(each.stacks)))
+    series = tuple(
+        replace(each, stacks=tuple(_linked(stack, stacks) for stack in each.stacks)) for each in study.series
+    )
+    return replace(study, series=series, objects=tuple(each for each in objects if uids.intersection(each.stacks)))
+
+
+def _linked(stack: Stack, stacks: list[Stack]) -> Stack:
+    of = pictured(stack, stacks)
+    return replace(stack, made_from=of) if of else stack
 
 
 def scan(paths: tuple[Path, ...], scratch: Path) -> Iterator[Catalogue]:

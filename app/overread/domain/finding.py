@@ -251,7 +251,7 @@ class Finding:
     marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.given and not self.acts:
+        if self.model is None and self.source is None and not self.acts:
             raise ValueError("a finding comes from a model, an object or a reader")
         require_whole(self.kind, self.mask, self.box, self.score, self.threshold)
         if (self.kind is Kind.MEASUREMENT) != (self.measurement is not None):
@@ -286,8 +286,9 @@ class Finding:
 
     @property
     def given(self) -> bool:
-        """Whether a model or an object proposed it, and not the reader."""
-        return self.model is not None or self.source is not None
+        """Whether a model or somebody's object proposed it. What a reader drew stays theirs when it is read back."""
+        drawn = bool(self.acts) and self.acts[0].verb == "draw"
+        return self.model is not None or (self.source is not None and not drawn)
 
     @property
     def begun(self) -> bool:

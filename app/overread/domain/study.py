@@ -150,6 +150,7 @@ class Stack:
     modality_lut: Lut | None = None
     problems: tuple[Problem, ...] = ()
     ruler: Ruler = field(default_factory=Ruler)
+    made_from: str = ""  # of a secondary capture, the series that it is a picture of
 
     @property
     def measurable(self) -> bool:

@@ -65,10 +65,12 @@ def remeasure(findings: Findings, finding_id: str, made: Measurement, reader: Re
 
 
 def delete(findings: Findings, finding_id: str) -> Step:
-    """Take away what a reader drew or measured. UserError for what a model proposed: that is rejected, for a reason."""
+    """Take away what a reader drew or measured. UserError for what was proposed: that is rejected, for a reason."""
     finding = find(findings, finding_id)
     if finding is None:
         raise KeyError(finding_id)
     if finding.model is not None:
         raise UserError(f"{finding.title} is a model's: it is rejected, not deleted.", "Press X.")
+    if finding.given:
+        raise UserError(f"{finding.title} was read from an object: it is rejected, not deleted.", "Press X.")
     return f"Delete {finding.title}", tuple(other for other in findings if other.id != finding_id)

@@ -39,7 +39,7 @@ def relabel(findings: Findings, finding_id: str, term: Term, reader: Reader) -> 
     if term == finding.term:
         return f"Relabel {finding.title}", findings
     proposed = finding.proposed
-    if proposed is None and finding.model is not None:
+    if proposed is None and finding.given:
         proposed = finding.term
     if proposed == term:
         proposed = None

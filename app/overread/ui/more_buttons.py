@@ -15,12 +15,12 @@ def more_buttons(finding: Finding, *, outlines: bool) -> Rows:
         return ()
     if finding.kind is Kind.DETECTION:
         first = (("outline", "Outline  C"),) if outlines else ()
-        last = (name,) if finding.model is not None else (name, ("delete", "Delete  Del"))
+        last = (name,) if finding.given else (name, ("delete", "Delete  Del"))
         return (*first, ("split", "Split  J"), ("merge", "Merge  U")), last
     if finding.kind is Kind.CLASSIFICATION:
         turned = () if finding.proposed is not None else (("turn", f"Say {_other(finding)}  Y"),)
         return ((*turned, name),)
-    if finding.model is None:
+    if not finding.given:
         return ((name, ("delete", "Delete  Del")),)
     return ((name,),)
 

@@ -105,7 +105,7 @@ class Pen:
             return
         mask, findings, reader = stroke.mask, session.findings, session.reader
         known = find(findings, target.id) is not None
-        if known or target.model is not None:
+        if known or target.given:
             # a proposal that went away while the pen was down comes back with what was drawn, and its model's name
             findings = findings if known else (*findings, target)
             verb = _VERBS.get(session.view.tool, "Brush")

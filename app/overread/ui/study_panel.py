@@ -38,7 +38,9 @@ class SeriesRow(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         who = stack.identity
         problems = [problem.text for problem in stack.problems]
-        self.setToolTip("\n".join([who.series_description or who.modality, *(f"⚠ {text}" for text in problems)]))
+        made = [f"Made from {stack.made_from}"] if stack.made_from else []
+        warned = [f"⚠ {text}" for text in problems]
+        self.setToolTip("\n".join([who.series_description or who.modality, *made, *warned]))
         self.setAccessibleName(f"{who.modality} {who.series_description}, {len(stack.frames)} slices")
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -84,10 +86,10 @@ class SeriesRow(QWidget):
         number = f"{who.series_number} · " if who.series_number is not None else ""
         what = f"{number}{who.modality} · {count} {'image' if count == 1 else 'images'}"
         painter.drawText(room.left(), room.top() + 32, what)
-        if self.stack.problems:
-            painter.setPen(QColor(style.PROPOSED))
+        if self.stack.problems or self.stack.made_from:
+            painter.setPen(QColor(style.PROPOSED if self.stack.problems else style.QUIET))
             metrics = QFontMetrics(painter.font())
-            text = f"⚠ {self.stack.problems[0].text}"
+            text = f"⚠ {self.stack.problems[0].text}" if self.stack.problems else f"made from {self.stack.made_from}"
             painter.drawText(
                 room.left(), room.top() + 50, metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
             )
