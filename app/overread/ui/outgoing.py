@@ -161,15 +161,19 @@ class OutboxWindow(QDialog):
         close = QPushButton("Close")
         close.clicked.connect(self.close)
         column.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
-        self._shown: list[tuple[str, str]] | None = None
+        self._shown: list[tuple[str, State]] | None = None
+        self._said: dict[str, QLabel] = {}
 
     def refresh(self) -> None:
-        """Show how things stand, where that is not what is shown already."""
+        """Show how things stand. Buttons stay where they are while seconds are counted: a hand may be on them."""
         packets = self.sending.packets[::-1]
-        wanted = [(packet.id, self._text(packet)) for packet in packets]
+        wanted = [(packet.id, packet.state) for packet in packets]
         if wanted == self._shown:
+            for packet in packets:
+                self._said[packet.id].setText(self._text(packet))
             return
         self._shown = wanted
+        self._said.clear()
         while (item := self.rows.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
@@ -199,6 +203,7 @@ class OutboxWindow(QDialog):
         said.setWordWrap(True)
         said.setStyleSheet(f"color: {_COLOURS.get(packet.state, style.QUIET)};")
         texts.addWidget(said)
+        self._said[packet.id] = said
         row.addLayout(texts, 1)
         if packet.open or packet.state is State.FAILED:
             again = QPushButton("Try now")
