@@ -34,14 +34,18 @@ from highdicom.sr import (
 )
 from pydicom.sr.codedict import codes
 
+from overread.dicom.check_sr import SR
 from overread.dicom.export import Terms, export, shipment
 from overread.dicom.found import Found
 from overread.dicom.read_objects import read_objects
 from overread.dicom.scan import scanned
-from overread.domain.finding import Kind, Mask, Status
+from overread.domain.finding import Act, Kind, Mask, Status
+from overread.domain.geometry import Plane
 from overread.domain.mark import Drawn
+from overread.domain.measurement import Point, Shape
 from overread.domain.study import Stack
-from support.findings import MODEL, READER, blob, finding, opened, three
+from overread.imaging.measuring import measured
+from support.findings import MODEL, READER, WHEN, blob, finding, opened, three
 from support.series import write_series
 
 SHAPE = (4, 16, 20)
@@ -298,3 +302,31 @@ def test_a_report_about_images_that_are_not_here_is_named(data: Path, tmp_path: 
     reasons = sorted(skipped.reason for skipped in catalogue.skipped)
     assert [reason.split(" ")[0] for reason in reasons] == ["Real", "SEG", "SR"]
     assert all("not here" in reason for reason in reasons[1:])
+
+
+@pytest.mark.parametrize(
+    ("shape", "points"),
+    [
+        (Shape.LENGTH, ((1.0, 3.0, 4.0), (1.0, 9.5, 12.0))),
+        (Shape.BIDIRECTIONAL, ((2.0, 3.0, 4.0), (2.0, 9.0, 4.0), (2.0, 6.0, 3.0), (2.0, 6.0, 7.0))),
+        (Shape.ANGLE, ((0.0, 3.0, 4.0), (0.0, 9.0, 4.0), (0.0, 9.0, 11.0))),
+    ],
+)
+def test_what_we_measured_comes_back_as_a_measurement(
+    series: Path, tmp_path: Path, shape: Shape, points: tuple[Point, ...]
+) -> None:
+    stack = opened(series, tmp_path)
+    made = measured(shape, points, Plane.AXIAL, stack)
+    none = finding(stack, np.zeros(SHAPE, bool), model=None, score=None, status=Status.EDITED, measures=None)
+    meant = replace(none, kind=Kind.MEASUREMENT, measurement=made, acts=(Act(READER, "draw", WHEN),))
+    (written,) = export(stack, [meant], tmp_path / "out", READER, (SR,))
+    _, found = read(series, written.path, scratch=tmp_path)
+    (got,) = found.findings
+    assert (got.kind, got.id, got.marks) == (Kind.MEASUREMENT, meant.id, ())
+    back = got.measurement
+    assert back is not None
+    assert (back.shape, back.plane, back.index, back.scale) == (made.shape, made.plane, made.index, made.scale)
+    assert np.allclose(back.points, made.points, atol=1e-5)
+    assert [(v.name.value, v.number, v.unit.value) for v in back.values] == [
+        (v.name.value, v.number, v.unit.value) for v in made.values
+    ]

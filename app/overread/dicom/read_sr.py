@@ -10,14 +10,17 @@ from typing import Any
 from pydicom import Dataset
 
 from overread.dicom import sr_items as sr
-from overread.dicom.found import Found, blank, count, masked, model_source, moment, remarked
+from overread.dicom.found import Found, blank, code_of, count, masked, model_source, moment, remarked
 from overread.dicom.graphics import Graphics
 from overread.dicom.groups import DRAWN, PROPOSED_AS, REASON, THRESHOLD, VERDICT
 from overread.dicom.places import Places
 from overread.domain.finding import Act, Finding, Kind, Reader, Status, Term
+from overread.domain.geometry import acquired_plane
 from overread.domain.mark import Drawn, Mark
+from overread.domain.measurement import Shape, Value
 from overread.domain.study import DerivedObject, Stack
 from overread.domain.uids import uid_of
+from overread.imaging.measuring import measured
 
 # A segment of a segmentation → the finding that was read from it.
 Segments = Mapping[tuple[str, int], Finding]
@@ -26,6 +29,8 @@ _OWN = "Overread"
 _OWN_SCHEME = "99OVERREAD"
 # "Glioma 1 (90123456)": how our own writer names findings.
 _OWN_TRACKING = re.compile(r"^(?P<label>.+) \d+ \([0-9.]+\)$")
+# Volume and axes are measured anew on the voxels.
+_OWN_NUMBERS = frozenset({"118565006", "103339001", "103340004", "246262008", "122157", THRESHOLD.value})
 _SCORE, _PROBABILITY = "246262008", "122157"
 # What a region is to the thing in it: outline, or box around it.
 _PURPOSES = ("111041", "75958009")
@@ -35,6 +40,8 @@ _KNOWN = frozenset(
     {sr.TRACKING_ID, sr.TRACKING_UID, sr.FINDING, sr.CATEGORY, sr.ALGORITHM, sr.ALGORITHM_VERSION}
     | {VERDICT.value, REASON.value, PROPOSED_AS.value}
 )
+# Lines by their numbers of points → what was measured along them.
+_SHAPES = {(2,): Shape.LENGTH, (2, 2): Shape.BIDIRECTIONAL, (3,): Shape.ANGLE}
 _VERDICTS = {
     "OR0002": (Status.ACCEPTED, "accept"),
     "OR0003": (Status.EDITED, "edit"),
@@ -116,9 +123,11 @@ def _finding(report: _Report, group: Dataset, number: int) -> tuple[Finding | No
             base = replace(base, kind=Kind.DETECTION, box=box)
     else:
         base = replace(base, marks=(*base.marks, *graphics.marks))
-    made = replace(base, **_stated(report, group, base))
+    made = _measured(report, group, replace(base, **_stated(report, group, base)))
     source = made.source or report.derived.source
     said = tuple(dict.fromkeys((*source.said, *_said(report, group))))
+    if made.measurement is not None:
+        said = tuple(line for line in said if line not in _numbers_of(group))
     made = replace(made, source=replace(remarked(report.derived.source, source.remark, *remarks), said=said))
     return _judged(report, group, made), ""
 
@@ -214,9 +223,36 @@ def _own_numbers(group: Dataset, base: Finding) -> dict[str, Any]:
     return {} if probability is None else {"classes": ((base.label, probability),)}
 
 
+def _measured(report: _Report, group: Dataset, made: Finding) -> Finding:
+    """What we measured along lines of one slice, as the measurement that it was; others' lines stay as they are."""
+    lines = [mark for mark in made.marks if mark.drawn is Drawn.LINE]
+    shape = _SHAPES.get(tuple(len(line.points) for line in lines))
+    values = tuple(value for value in map(_value, sr.children(group)) if value is not None)
+    if not report.own or made.mask or shape is None or len(lines) < len(made.marks) or not values:
+        return made
+    points = tuple(point for line in lines for point in line.points)
+    plane = acquired_plane(report.stack.grid)
+    drawn = measured(shape, points, plane, report.stack)
+    return replace(made, kind=Kind.MEASUREMENT, marks=(), measurement=replace(drawn, values=values))
+
+
+def _value(item: Dataset) -> Value | None:
+    """A NUM item as a measured value."""
+    amount, name = sr.number(item), code_of(item.get("ConceptNameCodeSequence"))
+    unit = code_of(item.MeasuredValueSequence[0].get("MeasurementUnitsCodeSequence")) if amount is not None else None
+    if amount is None or name is None or unit is None:
+        return None
+    derived = sr.first(item, sr.DERIVATION)
+    return Value(name, amount, unit, sr.answer(derived) if derived is not None else None)
+
+
 def _around(finding: Finding) -> tuple[int, int, int, int, int, int]:
     (k, j, i), (slices, rows, columns) = finding.mask.start, finding.mask.extent
     return k, j, i, k + slices, j + rows, i + columns
+
+
+def _numbers_of(group: Dataset) -> list[tuple[str, str]]:
+    return [sr.numeric(item) for item in sr.children(group) if item.get("ValueType") == "NUM"]
 
 
 def _said(report: _Report, group: Dataset) -> list[tuple[str, str]]:
@@ -227,7 +263,7 @@ def _said(report: _Report, group: Dataset) -> list[tuple[str, str]]:
         if name in _KNOWN or name in sr.SITES or kind in _GEOMETRY:
             continue
         if kind == "NUM":
-            lines += [] if report.own else [sr.numeric(item)]
+            lines += [] if report.own and name in _OWN_NUMBERS else [sr.numeric(item)]
         elif kind == "CODE":
             meant = sr.answer(item)
             if meant is not None and meant.scheme != _OWN_SCHEME and meant.value not in _PURPOSES:

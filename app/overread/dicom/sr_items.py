@@ -17,7 +17,7 @@ FINDING, CATEGORY, SITES = "121071", "276214006", ("363698007", "G-C0E3")
 ALGORITHM, ALGORITHM_VERSION = "111001", "111003"
 SEGMENT, SEGMENT_FRAME = "121191", "121214"
 _PERSON, _DEVICE = "121008", "121013"
-_DERIVATION = "121401"
+DERIVATION = "121401"
 # Units that are no more than a number.
 _PLAIN = ("1", "{ratio}", "{score}", "no units")
 
@@ -72,7 +72,7 @@ def number(item: Dataset) -> float | None:
 
 def numeric(item: Dataset) -> tuple[str, str]:
     """Name and value of a NUM item as people read them: ("Diameter", "10.0 mm")."""
-    derived = next((answer(child) for child in children(item) if concept(child) == _DERIVATION), None)
+    derived = next((answer(child) for child in children(item) if concept(child) == DERIVATION), None)
     name = f"{called(item)}, {derived.meaning}" if derived is not None else called(item)
     measured = item.get("MeasuredValueSequence")
     if not measured:

@@ -24,9 +24,10 @@ from overread.domain.finding import (
     with_finding,
 )
 from overread.domain.study import Stack
+from overread.domain.uids import uid_of
 from overread.imaging.boxes import around, common, cut, filled, halves, pulled_in, united
 from overread.imaging.paint import empty
-from overread.session.review import DRAWN, Step, measures_of, next_number, now, uid_of
+from overread.session.review import DRAWN, Step, measures_of, next_number, now
 
 
 def put(findings: Findings, finding_id: str, box: VoxelBox, stack: Stack, reader: Reader, verb: str) -> Step:

@@ -8,9 +8,10 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Act, Code, Finding, Findings, Kind, Reader, Status, Term, find, with_finding
 from overread.domain.measurement import Measurement, Shape
 from overread.domain.study import Stack
+from overread.domain.uids import uid_of
 from overread.imaging.measuring import ANGLE, AREA, LENGTH, LONG_AXIS
 from overread.imaging.paint import empty
-from overread.session.review import Step, next_number, now, uid_of
+from overread.session.review import Step, next_number, now
 
 _GROUP = Code("125007", "DCM", "Measurement Group")
 # What a measurement is called until it is given the name of what was measured.

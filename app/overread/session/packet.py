@@ -25,8 +25,9 @@ from overread.domain.finding import Act, Code, Finding, Kind, Mask, Reader, Stat
 from overread.domain.geometry import Grid, Plane
 from overread.domain.heatmap import Heatmap
 from overread.domain.study import Stack
+from overread.domain.uids import uid_of
 from overread.imaging.measure import measure
-from overread.session.review import now, uid_of
+from overread.session.review import now
 
 READER = Reader("Test Packet")
 _LESION = Code("52988006", "SCT", "Lesion")

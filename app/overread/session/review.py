@@ -25,7 +25,7 @@ from overread.domain.finding import (
 )
 from overread.domain.ports import Detector, Proposal
 from overread.domain.study import Stack
-from overread.domain.uids import uid_of as uid_of
+from overread.domain.uids import uid_of
 from overread.imaging.measure import measure
 
 Step = tuple[str, Findings]
