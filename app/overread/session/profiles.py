@@ -20,8 +20,8 @@ _BUILT_IN: dict[str, tuple[str, ...]] = {
     "pacs-basic": ("sr", "ko", "sc"),
     "pacs": ("seg", "sr", "gsps", "ko", "pdf"),
     # Navigation in theatre: what it may open, down to a series with the outlines burned in.
-    "navigation": ("seg", "rtstruct", "sc-series"),
-    "research": ("nifti", "nifti-image", "nrrd", "stl", "png"),
+    "navigation": ("seg", "rtstruct", "fused", "sc-series"),
+    "research": ("nifti", "nifti-image", "nrrd", "stl", "csv", "png"),
     _EVERYTHING: tuple(product.name for product in PRODUCTS if product.name not in _BY_NAME_ALONE),
 }
 
