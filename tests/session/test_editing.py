@@ -213,3 +213,17 @@ def test_a_rejected_finding_is_left_alone(desk: Desk) -> None:
     )
     assert desk.session.edit("Draw", findings)
     assert new_id
+
+
+def test_a_colour_is_a_step_and_no_verdict(desk: Desk) -> None:
+    before = desk.session.findings
+    reader = desk.session.reader
+    assert desk.session.edit(*editing.recolour(before, "2.25.1", "#56B4E9", reader))
+    coloured = desk.session.findings[0]
+    assert (coloured.tint, coloured.colour, coloured.status) == ("#56B4E9", "#56B4E9", before[0].status)
+    assert (before[0].tint, desk.session.undo_label) == (None, "Colour Bright 1")
+    assert not desk.session.edit(*editing.recolour(desk.session.findings, "2.25.1", "#56B4E9", reader)), (
+        "once is enough"
+    )
+    desk.session.undo()
+    assert desk.session.findings == before

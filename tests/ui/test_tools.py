@@ -349,3 +349,20 @@ def test_an_outline_seen_is_the_outline_drawn(hand: Hand) -> None:
     hand.drag(*[(hand.k, j, i) for j, i in points])
     expected = enclosed(points, SHAPE[1:])
     assert (hand.voxels[hand.k] != expected).sum() <= 12, "a screen pixel is a fraction of a voxel"
+
+
+def test_a_colour_from_the_menu_tints_the_fill_and_leaves_the_line(hand: Hand) -> None:
+    before = hand.draw(block(slice(4, 8), slice(20, 60), slice(40, 80)))
+    plain = pixels(hand.pane())
+    hand.window.trigger("colour")
+    hand.driver.until(lambda: QApplication.activePopupWidget() is not None)
+    QTest.keyClick(QApplication.activePopupWidget(), Qt.Key.Key_2)
+    hand.driver.until(lambda: hand.finding.tint == "#E69F00")
+    picture = pixels(hand.pane())
+    at = hand.place((hand.k, 40.0, 60.0))
+    red, _, blue = (picture[at.y(), at.x()].astype(int) - plain[at.y(), at.x()]).tolist()
+    assert red > blue, "orange where it was violet"
+    assert abs(int(near(picture, EDITED).sum()) - int(near(plain, EDITED).sum())) < 50
+    assert hand.finding.status is before.status
+    hand.key(Qt.Key.Key_Z, CTRL)
+    assert hand.finding == before

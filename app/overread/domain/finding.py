@@ -328,6 +328,11 @@ class Finding:
         return bool(self.acts)
 
     @property
+    def tint(self) -> str | None:
+        """The colour that a reader gave it; None where it has the one it came with."""
+        return self.colour if any(act.verb == "colour" for act in self.acts) else None
+
+    @property
     def reader(self) -> Reader | None:
         """Who had the last word."""
         return self.acts[-1].reader if self.acts else None

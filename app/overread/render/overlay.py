@@ -27,7 +27,10 @@ _MARGIN = 16
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A mask of one slice to draw: its pixels in the picture, and how."""
+    """A mask of one slice to draw: its pixels in the picture, and how. `tint` is the colour of its fill, if it has one.
+
+    The line keeps the colour of what became of the finding; where it is to be drawn `quick`, its edges are not smooth.
+    """
 
     pixels: Bools
     start: tuple[int, int]
@@ -35,6 +38,8 @@ class Layer:
     selected: bool = False
     filled: bool = True
     dotted: bool = False
+    tint: tuple[int, int, int] | None = None
+    quick: bool = False
 
 
 def mask_layer(
@@ -78,6 +83,10 @@ def finding_layers(
         if finding.boxed:
             continue  # it is drawn as the box that it is
         layer = mask_layer(finding.mask, axes, index, finding.status, selected=finding.id == selected)
+        tint = finding.tint
+        if layer is not None and tint is not None:
+            red, green, blue = bytes.fromhex(tint.removeprefix("#"))
+            layer = replace(layer, tint=(red, green, blue))
         layers.extend([layer] if layer else [])
     return layers
 
@@ -94,12 +103,12 @@ def _draw(rgb: Bytes, layer: Layer, projection: Projection, opacity: float, thic
         return
     colour = COLOURS[layer.status]
     if layer.filled and opacity > 0:
-        _fill(rgb, x, y, inside, colour, opacity)
+        _fill(rgb, x, y, inside, layer.tint or colour, opacity)
     # Dashes are counted pixel by pixel; a solid line does with its corners.
     chain = cv2.CHAIN_APPROX_NONE if is_dashed(layer.status, dotted=layer.dotted) else cv2.CHAIN_APPROX_SIMPLE
     contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, chain)
     lines = [np.asarray(contour[:, 0] + np.array([[x, y]]), np.int32) for contour in contours]
-    outline(rgb, lines, layer.status, thickness, selected=layer.selected, dotted=layer.dotted)
+    outline(rgb, lines, layer.status, thickness, selected=layer.selected, dotted=layer.dotted, quick=layer.quick)
 
 
 def _fill(rgb: Bytes, x: int, y: int, inside: Bytes, colour: tuple[int, int, int], opacity: float) -> None:
@@ -153,26 +162,27 @@ def outline(
     *,
     selected: bool = False,
     dotted: bool = False,
+    quick: bool = False,
 ) -> None:
     """Draw closed lines, (n, 2) screen pixels (x, y) each, in place: neighbouring pixels where they are dashed.
 
     Dashed = proposed, solid = accepted, double = edited, dotted = what the model had drawn.
     """
-    colour = COLOURS[status]
+    colour, smooth = COLOURS[status], cv2.LINE_8 if quick else cv2.LINE_AA
     width = max(1, round(thickness * (1.5 if selected else 1.0)))
     rim = width + max(1, round(thickness / 2))
     if is_dashed(status, dotted=dotted):
         on, off = (2, 5) if dotted else (_DASH, _GAP)
         scale = max(1.0, thickness / 1.5)
         pieces = [piece for line in lines for piece in dashes(line, round(on * scale), round(off * scale))]
-        cv2.polylines(rgb, pieces, False, (0, 0, 0), rim, cv2.LINE_AA)
-        cv2.polylines(rgb, pieces, False, colour, width, cv2.LINE_AA)
+        cv2.polylines(rgb, pieces, False, (0, 0, 0), rim, smooth)
+        cv2.polylines(rgb, pieces, False, colour, width, smooth)
     elif status is Status.EDITED:
-        cv2.polylines(rgb, lines, True, colour, 3 * width + 1, cv2.LINE_AA)
-        cv2.polylines(rgb, lines, True, (0, 0, 0), width, cv2.LINE_AA)
+        cv2.polylines(rgb, lines, True, colour, 3 * width + 1, smooth)
+        cv2.polylines(rgb, lines, True, (0, 0, 0), width, smooth)
     else:
-        cv2.polylines(rgb, lines, True, (0, 0, 0), rim, cv2.LINE_AA)
-        cv2.polylines(rgb, lines, True, colour, width, cv2.LINE_AA)
+        cv2.polylines(rgb, lines, True, (0, 0, 0), rim, smooth)
+        cv2.polylines(rgb, lines, True, colour, width, smooth)
 
 
 def is_dashed(status: Status, *, dotted: bool = False) -> bool:

@@ -30,7 +30,6 @@ def compose(
     invert: bool = False,
     findings: Sequence[Finding] = (),
     live: Sequence[Layer] = (),
-    drafts: Sequence[Layer] = (),
     boxes: Sequence[BoxMark] = (),
     measures: Sequence[MeasureMark] = (),
     heatmap: Heatmap | None = None,
@@ -42,9 +41,8 @@ def compose(
 ) -> Bytes:
     """The pane's picture, shape (height, width, 3), RGB: the slice, findings on it, and a model's fresh answers.
 
-    `live` are layers of slices a model has just read and that are no findings yet, `drafts` what is in the reader's
-    hand and lies on top; `boxes` those of detections, `measures` what was measured, and `heatmap` what to lay beneath,
-    where it belongs to this slice.
+    `live` are layers of slices a model has just read and that are no findings yet; `boxes` those of detections,
+    `measures` what was measured, and `heatmap` what to lay beneath, where it belongs to this slice.
     """
     width, height = projection.size
     rgb = np.zeros((height, width, 3), np.uint8)
@@ -59,7 +57,7 @@ def compose(
             cv2.cvtColor(seen, cv2.COLOR_GRAY2RGB, dst=rgb[rows, columns])
     if heatmap is not None and shown_here(heatmap, projection):
         draw_heat(rgb, heatmap, projection, heat_opacity)
-    layers = [*live, *finding_layers(findings, projection.axes, projection.index, selected, original=original), *drafts]
+    layers = [*live, *finding_layers(findings, projection.axes, projection.index, selected, original=original)]
     draw(rgb, layers, projection, opacity, thickness)
     draw_boxes(rgb, boxes, projection, thickness)
     draw_measures(rgb, measures, projection, thickness)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Bools, Finding, Findings, Kind, Mask, Status, find
+from overread.domain.finding import Act, Bools, Finding, Findings, Kind, Mask, Reader, Status, find, with_finding
 from overread.domain.geometry import Box, Floats, Grid, Index
 from overread.domain.volume import Volume
 from overread.imaging.editing import intensity, outline, parts, shape
@@ -18,7 +18,7 @@ from overread.imaging.editing.boxes import Progress
 from overread.imaging.editing.limits import Limits
 from overread.imaging.paint import empty
 from overread.session.jobs import Job
-from overread.session.review import draw_new, measured, redraw
+from overread.session.review import Step, draw_new, measured, now, redraw
 from overread.session.session import Session
 
 Told = Callable[[str, str, str], None]  # title, hint, kind
@@ -128,6 +128,18 @@ def seeds(volume: Volume, inside: Mask, outside: Mask, through: int, limits: Lim
         return limits.apply(mask, parts.combined(rest, grown, parts.Logic.UNION))
 
     return Change("Random walker:" if walk else "Grow from seeds:", make, draws=True)
+
+
+def recolour(findings: Findings, finding_id: str, colour: str, reader: Reader) -> Step:
+    """Give a finding a colour, "#RRGGBB": that of its fill here, and of the segment where it leaves. No verdict."""
+    finding = find(findings, finding_id)
+    if finding is None:
+        raise KeyError(finding_id)
+    label = f"Colour {finding.title}"
+    if finding.tint == colour:
+        return label, findings
+    changed = replace(finding, colour=colour, acts=(*finding.acts, Act(reader, "colour", now())))
+    return label, with_finding(findings, changed)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Desk(QObject):
     """What actions act upon."""
 
     draft_changed = Signal()
+    pen_moved = Signal()  # a stroke in the making has grown, and nothing else has changed
     explained = Signal()
     compared = Signal()
     imported = Signal()  # what others found was read, or is no longer there
@@ -47,7 +48,6 @@ class Desk(QObject):
         self.measures = MeasureDesk(session, self.draft_changed.emit)
         self.first_look = FirstLook(self.explained.emit)
         self.editor = Editor(session, self.told.emit, self)
-        self.editor.changed.connect(self.draft_changed)
         self.pen = Pen(session, self.editor.limits, self.told.emit)
         self._offered = ""  # the series that the next N goes on to
         session.findings_changed.connect(self._withdraw)

@@ -62,6 +62,7 @@ EDITING: tuple[Action, ...] = (
     _change("holes", "Fill holes…", "Shift+F", Page.HOLES),
     _change("between", "Fill between slices…", "Shift+G", Page.BETWEEN),
     _change("combine", "Combine with another finding…", "Shift+U", Page.COMBINE),
+    Action("colour", "Change", "Colour of the finding…", (), lambda w: w.findings_panel.tool_box.ask_colour(), _chosen),
     _copy("copy-next", "Copy the slice to the next one", "Shift+PgDown", +1),
     _copy("copy-previous", "Copy the slice to the one before", "Shift+PgUp", -1),
 )

@@ -261,6 +261,12 @@ class Editor(QObject):
             self.seen = None
             self.editing.apply(change)
 
+    def recolour(self, colour: str) -> None:
+        """Give the selected finding a colour."""
+        target, session = self.editing.target, self.session
+        if target is not None:
+            session.edit(*editing.recolour(session.findings, target.id, colour, session.reader))
+
     def copy(self, plane: Plane, step: int) -> None:
         """Copy the slice in view to the next one or the one before, and go there."""
         image, view = self.session.image, self.session.view

@@ -8,7 +8,8 @@ from overread.domain.objects import ObjectSource
 from overread.render.measures import words
 
 # What readers do to findings that makes them theirs in part.
-_EDITS = frozenset("brush erase draw move resize split merge outline measure relabel turn".split())  # noqa: SIM905
+# What a reader does to a finding without changing it; all else is an edit.
+_VERDICTS = ("accept", "reject", "restore")
 
 
 def name_text(finding: Finding) -> str:
@@ -74,7 +75,7 @@ def classes_text(finding: Finding) -> str:
 
 def source_text(finding: Finding) -> str:
     """Who made it and who changed it."""
-    verbs = [act for act in finding.acts if act.verb in _EDITS]
+    verbs = [act for act in finding.acts if act.verb not in _VERDICTS]
     editor = verbs[-1].reader.name if verbs else ""
     if finding.source is not None:
         return read_text(finding, finding.source, editor)

@@ -77,7 +77,7 @@ class FindingsPanel(QFrame):
         column.addWidget(self._folded)
         foot = QVBoxLayout()
         foot.setContentsMargins(8, 0, 8, 0)
-        self.tool_box = ToolBox(desk)
+        self.tool_box: ToolBox = ToolBox(desk)
         self.tool_box.triggered.connect(self.triggered)
         foot.addWidget(self.tool_box)
         self.heat_bar = HeatBar(desk)

@@ -106,7 +106,7 @@ class PaintDrag:
         index = self._pane.index_at(at, anywhere=True)
         if index is not None:
             self._pane.desk.pen.extend(index)
-            self._pane.desk.draft_changed.emit()
+            self._pane.desk.pen_moved.emit()
 
     def release(self, at: QPointF) -> None:
         """Lift the pen."""

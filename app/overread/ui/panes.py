@@ -31,6 +31,8 @@ class Panes(QWidget):
             pane.double_clicked.connect(lambda plane: looking.layout(self.session, plane))
             pane.entered.connect(self._entered)
         desk.draft_changed.connect(self.note)
+        desk.pen_moved.connect(self.note_draft)
+        desk.editor.changed.connect(self.note_draft)
         desk.explained.connect(self.note)
         desk.compared.connect(self.note)
         self.session.view_changed.connect(self._view_changed)
@@ -51,6 +53,11 @@ class Panes(QWidget):
         """Everything may have changed."""
         for pane in self.shown:
             pane.note()
+
+    def note_draft(self) -> None:
+        """What is in the hand has changed."""
+        for pane in self.shown:
+            pane.note_draft()
 
     def _lay_out(self, view: ViewState) -> None:
         for pane in self.panes.values():

@@ -130,4 +130,4 @@ class Pen:
             return []
         start, voxels = self._stroke.section(axes.through, index)
         layer = slice_layer(voxels, start, self.target.mask.shape, axes, Status.EDITED, selected=True)
-        return [layer] if layer else []
+        return [replace(layer, quick=True)] if layer else []

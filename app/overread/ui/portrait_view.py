@@ -79,6 +79,7 @@ class PortraitView(QWidget):
         self._soon = QTimer(self, singleShot=True, interval=_EVERY_MS)
         self._soon.timeout.connect(self.refresh)
         desk.draft_changed.connect(self._drafted)
+        desk.pen_moved.connect(self._drafted)
         self.refresh()
 
     def _drafted(self) -> None:

@@ -19,6 +19,7 @@ from overread.render.boxes import BoxMark, box_marks, box_text
 from overread.render.heat import shown_here
 from overread.render.measures import MeasureMark, measure_marks
 from overread.render.overlay import Layer
+from overread.render.overlay import draw as draw_layers
 from overread.render.projection import Projection, project
 from overread.render.slices import compose
 from overread.ui import captions, hands, looking, marks, notes
@@ -42,7 +43,8 @@ class SlicePane(QWidget):
         self._gesture: Gesture | None = None
         self._picture: QImage | None = None
         self._bytes: NDArray[np.uint8] | None = None
-        self._stale = True
+        self._stale = self._redraft = True
+        self._ground: NDArray[np.uint8] | None = None
         self._mouse: QPointF | None = None
         self.boxes_here: list[BoxMark] = []
         self._measures: list[MeasureMark] = []
@@ -58,6 +60,11 @@ class SlicePane(QWidget):
     def note(self) -> None:
         """Something that shows has changed; paint it when there is time."""
         self._stale = True
+        self.update()
+
+    def note_draft(self) -> None:
+        """What is in the hand has changed, and nothing else."""
+        self._redraft = True
         self.update()
 
     def set_plane(self, plane: Plane) -> None:
@@ -119,8 +126,10 @@ class SlicePane(QWidget):
         width, height = float(self.width()), float(self.height())
         state = self._readiness(projection)
         if state == 1:
-            if self._stale or self._picture is None:
+            if self._stale or self._ground is None:
                 self._compose(projection)
+            if self._redraft:
+                self._draft(projection)
             if self._picture is not None:
                 painter.drawImage(QRectF(self.rect()), self._picture)
                 self.desk.first_look.looked(image.stack.uid)
@@ -155,7 +164,6 @@ class SlicePane(QWidget):
             invert=view.invert,
             findings=self.desk.visible(),
             live=self._live(projection) if view.overlays and view.compare is None else (),
-            drafts=self.desk.drafts(projection.axes, projection.index),
             boxes=self.boxes_here,
             measures=self._measures,
             heatmap=self._heatmap,
@@ -168,10 +176,20 @@ class SlicePane(QWidget):
         agreement = self.desk.comparisons.now() if view.overlays and view.compare is not None else None
         if agreement is not None:
             draw_agreement(picture, agreement, projection, view.opacity, 2.0 * ratio)
+        self._ground, self._stale, self._redraft = picture, False, True
+
+    def _draft(self, projection: Projection) -> None:
+        """Put what is in the hand onto the picture: while a pen draws, nothing else of it is drawn again."""
+        assert self._ground is not None
+        view, drafts = self.session.view, self.desk.drafts(projection.axes, projection.index)
+        picture = self._ground
+        if drafts:
+            picture = picture.copy()
+            draw_layers(picture, drafts, projection, view.opacity, 2.0 * self.devicePixelRatioF())
         self._bytes = picture  # QImage keeps no copy
         height, width = picture.shape[:2]
         self._picture = QImage(picture.data, width, height, width * 3, QImage.Format.Format_RGB888)
-        self._stale = False
+        self._redraft = False
 
     def _live(self, projection: Projection) -> list[Layer]:
         image = self.session.image

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
     QGridLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QPushButton,
     QToolButton,
     QVBoxLayout,
@@ -43,6 +44,17 @@ _TOOLS = (
     ("Holes", "holes"),
     ("Between", "between"),
     ("Combine", "combine"),
+)
+# Told apart on grey, and from the colours that say what became of a finding (Okabe and Ito 2008, made brighter).
+_COLOURS = (
+    ("sky blue", "#56B4E9"),
+    ("orange", "#E69F00"),
+    ("green", "#00B07C"),
+    ("yellow", "#F0E442"),
+    ("blue", "#3C8DD9"),
+    ("vermilion", "#E8643C"),
+    ("pink", "#D98BB8"),
+    ("white", "#F0F0F0"),
 )
 # Windows lower than this have no room to spare (logical pixels).
 _LOW = 900
@@ -146,6 +158,19 @@ class ToolBox(QFrame):
         """The window may have become low, or high enough."""
         super().resizeEvent(event)
         self._show()
+
+    def ask_colour(self) -> QMenu:
+        """Offer colours for the selected finding; a number or Return takes one, Escape none."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for place, (name, colour) in enumerate(_COLOURS, start=1):
+            swatch = QPixmap(20, 20)
+            swatch.fill(QColor(colour))
+            entry = menu.addAction(QIcon(swatch), f"&{place}   {name}")
+            entry.triggered.connect(lambda checked=False, colour=colour: self.editor.recolour(colour))
+        menu.setActiveAction(menu.actions()[0])
+        menu.popup(self.window().mapToGlobal(QPoint(self.window().width() - 340, 160)))
+        return menu
 
     # Pages
 
