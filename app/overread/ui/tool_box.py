@@ -152,7 +152,8 @@ class ToolBox(QFrame):
             old, new = (mask.count * image.stack.grid.voxel_mm3 / 1000 for mask in (target.mask, seen[1]))
             text = f"{old:.3g} → {new:.3g} ml ({100 * (new / old - 1):+.1f} %)"
         self.said.setText(text)
-        self.said.setVisible(bool(text))
+        if self.said.parentWidget() is not None:  # without one it would be a window of its own
+            self.said.setVisible(bool(text))
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """The window may have become low, or high enough."""
@@ -236,8 +237,7 @@ class ToolBox(QFrame):
                 kinds, "largest" if n.largest else "small", lambda s: put(largest=s == "largest"), "Which parts"
             )
             box = number(n.island_ml, 0.001, 1000, " ml", lambda value: put(island_ml=value), "Least size", decimals=3)
-            box.setVisible(not n.largest)
-            return [row(which, box)]
+            return [row(which) if n.largest else row(which, box)]
         if page is Page.HOLES:
             kinds = [("flat", "slice by slice, in this plane"), ("solid", "closed on all sides (3-D)")]
             return [
@@ -276,10 +276,9 @@ class ToolBox(QFrame):
         places = choice([(w, w.value) for w in Where], n.where, lambda s: put(where=Where(s)), "Where to draw")
         every = [("", "all others")] if n.where is Where.OUTSIDE else []
         which = choice([*every, *others], n.beside, lambda s: put(beside=s), "Of which finding")
-        which.setVisible(n.where is not Where.ANYWHERE)
         if n.where is Where.INSIDE and not n.beside:
             put(beside=others[0][0])
-        return [row(QLabel("Draw"), places, which)]
+        return [row(QLabel("Draw"), places) if n.where is Where.ANYWHERE else row(QLabel("Draw"), places, which)]
 
 
 def _held(action_id: str) -> Tool:
