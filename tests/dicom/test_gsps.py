@@ -157,15 +157,17 @@ def test_slices_that_are_scaled_in_different_ways_get_states_of_their_own(
 
 def _table(first: int, values: list[int], bits: int) -> Dataset:
     table = Dataset()
-    table.LUTDescriptor, table.LUTData, table.LUTExplanation = [len(values), first, bits], values, "Bone"
+    table.add_new("LUTDescriptor", "US", [len(values), first, bits])
+    table.add_new("LUTData", "OW", np.array(values, "<u2").tobytes())
+    table.LUTExplanation = "Bone"
     return table
 
 
-def test_tables_of_greys_and_of_real_values_go_with_the_state(tmp_path: Path, tool: Callable[[str], str]) -> None:
+def test_tables_of_values_and_of_greys_go_with_the_state(tmp_path: Path, tool: Callable[[str], str]) -> None:
     ramp = np.arange(32 * 32, dtype=np.uint16).reshape(1, 32, 32)
-    real = _table(0, [(3 * value) // 2 for value in range(1024)], 16)
+    real = _table(0, [60 * value for value in range(1024)], 16)
     real.ModalityLUTType = "US"
-    shades = _table(100, [round(4095 * (at / 1299) ** 2) for at in range(1300)], 12)
+    shades = _table(6000, [round(4095 * (at / 49999) ** 2) for at in range(50000)], 12)
     write_series(tmp_path / "in", ramp, ModalityLUTSequence=[real], VOILUTSequence=[shades])
     stack = opened(tmp_path / "in", tmp_path)
     volume = loaded(stack)
@@ -177,6 +179,18 @@ def test_tables_of_greys_and_of_real_values_go_with_the_state(tmp_path: Path, to
     ours = grey(volume.real((slice(0, 1), slice(None), slice(None)))[0], stack, Window(0, 1, "", "LUT"), False)
     assert np.ptp(ours) > 200
     assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
+def test_lines_too_long_for_one_object_go_on_in_the_next(tmp_path: Path, tool: Callable[[str], str]) -> None:
+    write_series(tmp_path / "in", np.zeros((1, 200, 220), np.int16))
+    stack = opened(tmp_path / "in", tmp_path)
+    row, column = np.indices((200, 220))
+    comb = np.asarray((column % 4 == 0) | (row == 0) | ((column % 4 == 1) & (row % 2 == 0)))[None]
+    made = parcel(stack, [finding(stack, comb, measures=None)], tmp_path / "out", "gsps", window=Window(50, 100))
+    (path,) = written(made)
+    assert not faults(path, tool)
+    (item,) = pydicom.dcmread(path).GraphicAnnotationSequence
+    assert len(item.GraphicObjectSequence) > 1
 
 
 # What is no outline

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from overread.dicom.product import Parcel, require
-from overread.dicom.write_gsps import drawings, layer_name, text_of
+from overread.dicom.write_gsps import drawings, greys, layer_name, text_of
 from overread.domain.finding import Bools, Finding, Kind
 from overread.domain.geometry import Floats, plane_axes
 from overread.domain.study import Stack, Window
@@ -106,16 +108,22 @@ def _look(state: Dataset, stack: Stack, changed: set[int], window: Window) -> No
         require(all(np.allclose(written, scale, rtol=1e-9) for scale in scales), "another rescaling")
     else:
         (table,) = state.ModalityLUTSequence
-        require(len(table.LUTData) == len(stack.modality_lut.values), "another table of real values")
+        require(_same_table(table, stack.modality_lut.first, stack.modality_lut.values), "another table of real values")
     (voi,) = state.SoftcopyVOILUTSequence
     if window.function == "LUT" and stack.voi_lut is not None:
         (table,) = voi.VOILUTSequence
-        require(np.array_equal(np.asarray(table.LUTData), stack.voi_lut.values), "another table of greys")
+        require(_same_table(table, stack.voi_lut.first, greys(stack.voi_lut)), "another table of greys")
         return
     written = float(voi.WindowCenter), float(voi.WindowWidth)
     require(bool(np.allclose(written, (window.center, window.width), rtol=1e-9)), "another window")
     function = "LINEAR" if window.function == "LUT" else window.function
     require(voi.get("VOILUTFunction", "LINEAR") == function, "another kind of window")
+
+
+def _same_table(written: Dataset, first: int, meant: NDArray[Any]) -> bool:
+    data = written.LUTData
+    values = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.atleast_1d(np.asarray(data))
+    return int(written.LUTDescriptor[1]) == first and np.array_equal(values, meant)
 
 
 def _layers(state: Dataset, findings: Sequence[Finding]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import highdicom as hd
 import numpy as np
@@ -24,7 +24,7 @@ from highdicom.pr import (
 )
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from overread import __version__
@@ -34,11 +34,11 @@ from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.finding import Finding, Kind, Reader
 from overread.domain.geometry import Floats, plane_axes
 from overread.domain.measurement import Measurement, Shape
-from overread.domain.study import Frame, Stack, Window
+from overread.domain.study import Frame, Lut, Stack, Window
 from overread.imaging.outlines import outlines
 
-# Number of Graphic Points is a 16-bit number; a line with more goes on in the next object.
-_MOST_POINTS = (1 << 16) - 1
+# Explicit VR has room for 65,534 bytes in an FL; a line with more points goes on in the next object.
+_MOST_POINTS = ((1 << 16) - 2) // 8
 
 
 def write_gsps(
@@ -52,8 +52,7 @@ def write_gsps(
     """One presentation state of the stack with a layer for each finding, seen through `window`.
 
     A state has one Modality LUT: where slices have different slopes or intercepts, there is one state for each
-    pair of them that findings lie on, all in one series. Implicit VR Little Endian: with explicit VR long outlines
-    would not fit into an FL.
+    pair of them that findings lie on, all in one series. Explicit VR, as tables need it to say whether they are signed.
     """
     layers = [_layer(number, finding) for number, finding in enumerate(findings, start=1)]
     drawn = [
@@ -102,6 +101,7 @@ def text_of(finding: Finding) -> str:
     return "  ".join(said)[:1024]
 
 
+LutItem = TypeVar("LutItem", bound=hd.LUT)
 Drawn = tuple[list[int], list[GraphicObject], list[TextObject]]
 
 
@@ -240,7 +240,7 @@ def _state(
         "content_creator_name": person_name(reader.name),
         "graphic_layers": [layer for layer in layers if layer.GraphicLayer in used],
         "graphic_annotations": list(items),
-        "transfer_syntax_uid": ImplicitVRLittleEndian,
+        "transfer_syntax_uid": ExplicitVRLittleEndian,
         "series_description": f"AI {stack.identity.series_description} PR".strip()[:64],
         "specific_character_set": "ISO_IR 192",
     }
@@ -252,7 +252,7 @@ def _state(
     else:
         inverse = stack.encoding.photometric == "MONOCHROME1"
         state = GrayscaleSoftcopyPresentationState(
-            modality_lut_transformation=_modality(stack, slices[0]),
+            modality_lut_transformation=_modality(headers, slices[0]),
             voi_lut_transformations=[_voi(stack, window)],
             presentation_lut_transformation=hd.PresentationLUTTransformation("INVERSE" if inverse else "IDENTITY"),
             **common,
@@ -268,13 +268,30 @@ def _state(
     return state
 
 
-def _modality(stack: Stack, k: int) -> hd.ModalityLUTTransformation | None:
-    """The rescaling of a slice; None leaves it to highdicom to copy the source's table."""
+def _modality(headers: SourceHeaders, k: int) -> hd.ModalityLUTTransformation:
+    """The rescaling of a slice, or the source's table of real values."""
+    stack = headers.stack
     if stack.modality_lut is not None:
-        return None
+        (source,) = headers.first.ModalityLUTSequence
+        lut = hd.ModalityLUT(str(source.get("ModalityLUTType") or "US"), 0, stack.modality_lut.values.astype(np.uint16))
+        return hd.ModalityLUTTransformation(modality_lut=_described(lut, stack.modality_lut))
     frame = stack.frames[k]
     unit = "HU" if stack.units == "HU" else "US"  # US is "unspecified"
     return hd.ModalityLUTTransformation(_short(frame.intercept), _short(frame.slope), unit)
+
+
+def greys(table: Lut) -> NDArray[np.uint16]:
+    """The entries of a VOI LUT over all of 16 bits, darkest to brightest, which is how the table is shown here."""
+    low, high = float(table.values.min()), float(table.values.max())
+    return np.rint((table.values - low) / max(high - low, 1.0) * 65535).astype(np.uint16)
+
+
+def _described(item: LutItem, table: Lut) -> LutItem:
+    """The item with the table's first value, which may be negative (C.11.1.1)."""
+    entries = len(table.values) % (1 << 16)
+    signed = entries - (1 << 16) if table.first < 0 and entries >= 1 << 15 else entries
+    item.add_new("LUTDescriptor", "SS" if table.first < 0 else "US", [signed, table.first, 16])
+    return item
 
 
 def _short(number: float) -> float:
@@ -285,8 +302,9 @@ def _short(number: float) -> float:
 def _voi(stack: Stack, window: Window) -> SoftcopyVOILUTTransformation:
     table = stack.voi_lut
     if window.function == "LUT" and table is not None:
-        values = table.values.astype(np.uint16)
-        return SoftcopyVOILUTTransformation(voi_luts=[hd.VOILUT(table.first, values, table.explanation[:64] or None)])
+        return SoftcopyVOILUTTransformation(
+            voi_luts=[_described(hd.VOILUT(0, greys(table), table.explanation[:64] or None), table)]
+        )
     return SoftcopyVOILUTTransformation(
         window_center=_short(window.center),
         window_width=_short(window.width),
