@@ -251,18 +251,21 @@ def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Fel
         _mouse(pane, QEvent.Type.MouseButtonRelease, at(steps))
         ends: list[float] = []
         held = parts(session.findings)
-        for n in range(count):
-            _mouse(pane, QEvent.Type.MouseButtonPress, at(40 * n))
-            _mouse(pane, QEvent.Type.MouseMove, at(40 * n + 3))
-            ends.append(_mouse(pane, QEvent.Type.MouseButtonRelease, at(40 * n + 3)))
-            held |= parts(session.findings)
-            program.processEvents()
-        undone = sum(session.undo() for _ in range(count))
         megabytes = sum(len(finding.mask.packed) for finding in session.shown_findings) / 2**20
         where = (
             f"pane of {pane.width()}×{pane.height()}, {len(session.shown_findings)} findings of {megabytes:.1f} MiB, "
             + _circumstances(program, session)
         )
+        for n in range(count):  # what one erases the next one draws: each of them changes something
+            session.set_view(replace(session.view, tool=Tool.BRUSH if n % 2 else Tool.ERASER))
+            program.processEvents()
+            place = 20 * (n // 2)
+            _mouse(pane, QEvent.Type.MouseButtonPress, at(place))
+            _mouse(pane, QEvent.Type.MouseMove, at(place + 3))
+            ends.append(_mouse(pane, QEvent.Type.MouseButtonRelease, at(place + 3)))
+            held |= parts(session.findings)
+            program.processEvents()
+        undone = sum(session.undo() for _ in range(count))
         memory = Felt((sum(held.values()) / 2**20,), (), f"{undone} of {count} strokes undone, {where}")
         return Felt(tuple(moves), (), where), Felt(tuple(ends), (), where), memory
 
