@@ -86,7 +86,7 @@ def test_the_geometry_is_that_of_simpleitk(overread: Callable[..., Any], data: P
         assert "sha256" not in stack
     who = answer["patients"][0]
     assert set(who) == {"id", "name", "studies"}
-    assert set(who["studies"][0]) == {"uid", "date", "description", "series"}
+    assert set(who["studies"][0]) == {"uid", "date", "description", "series", "objects"}
     assert set(who["studies"][0]["series"][0]) == {"uid", "number", "modality", "description", "stacks"}
 
 
