@@ -18,7 +18,7 @@ from overread.domain.errors import UserError
 COMMANDS = {
     "info": "what a path holds: patients, studies, series, geometry",
     "infer": "the main job without a window: read, accept, export",
-    "models": "the models: list, show, check",
+    "models": "the models: list, show, check, add, quantize, prune, bench",
     "bench": "the benchmarks",
     "export": "what the reader accepted in a study, as DICOM and more",
     "outbox": "what waits for receivers: list, send, retry, remove",

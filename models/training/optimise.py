@@ -25,6 +25,7 @@ from models.training.report import VARIANTS, Table
 from models.training.task import Batch, Task
 from models.training.train import in_float
 from models.training.variants import Graph, Timing
+from overread.infer import lighter
 
 F32 = NDArray[np.float32]
 
@@ -84,10 +85,10 @@ def optimise(recipe: Recipe, task: Task, weights: Path, folder: Path, *, steps: 
         base = files["unoptimised"]
         add(
             "int8",
-            lambda file: variants.int8(base, file, images),
-            lambda: reform(folder, lambda source, target: variants.int8(source, target, images)),
+            lambda file: lighter.int8(base, file, images),
+            lambda: reform(folder, lambda source, target: lighter.int8(source, target, images)),
         )
-        add("fp16", lambda file: variants.fp16(base, file), lambda: reform(folder, variants.fp16))
+        add("fp16", lambda file: lighter.fp16(base, file), lambda: reform(folder, lighter.fp16))
         times = {count: variants.timed(files, images[0], count) for count in THREADS}
         made = [
             Variant(

@@ -1,17 +1,15 @@
-"""Other forms of a net, and how fast they are: ONNX graphs in int8 and fp16, timed side by side."""
+"""A net as a bare ONNX graph, and how fast such graphs are, timed side by side."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -73,45 +71,6 @@ def session(file: Path, threads: int, shape: Sequence[int] = ()) -> Any:
         for axis, name in _AXES.items():
             options.add_free_dimension_override_by_name(name, shape[axis])
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-
-def int8(source: Path, target: Path, images: Sequence[F32]) -> None:
-    """Static int8 in QDQ form (Jacob et al., CVPR 2018), weights by channel.
-
-    Ranges are the least and greatest values that ``images``, each (n, channels, rows, columns), bring about. Weights
-    have 7 bits, since with 8 the sums of processors without VNNI overflow.
-    """
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self, name: str) -> None:
-            self._feeds: Iterator[dict[str, F32]] = iter([{name: image} for image in images])
-
-        def get_next(self) -> dict[str, F32] | None:
-            return next(self._feeds, None)
-
-    with tempfile.TemporaryDirectory() as scratch:
-        prepared = Path(scratch) / "prepared.onnx"
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            prepared,
-            target,
-            Reader(onnx.load(source).graph.input[0].name),
-            quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "ConvTranspose", "MatMul", "Gemm"],  # where the work is
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-        )
-
-
-def fp16(source: Path, target: Path) -> None:
-    """Weights and calculation in half precision; input and outputs stay float32."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from models.training import export, optimise, prune, recipe, variants
 from models.training.measures import dice
 from models.training.networks import build
 from models.training.score import probabilities
-from overread.infer import manifest
+from overread.infer import lighter, manifest
 
 RECIPE = Path(__file__).resolve().parents[2] / "models" / "training" / "glioma_flair.toml"
 SIZE = 32
@@ -141,8 +141,8 @@ def test_int8_and_fp16_stay_near(tmp_path: Path) -> None:
     images = [squares(at)[0][:1].numpy() for at in range(6)]
     files = {name: tmp_path / f"{name}.onnx" for name in ("plain", "int8", "fp16")}
     variants.bare_graph(net, images[0], files["plain"])
-    variants.int8(files["plain"], files["int8"], images)
-    variants.fp16(files["plain"], files["fp16"])
+    lighter.int8(files["plain"], files["int8"], images)
+    lighter.fp16(files["plain"], files["fp16"])
     with torch.inference_mode():
         wanted = net(torch.from_numpy(images[3]))
     scale = float(wanted.abs().max())

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from overread import __version__
 from overread.commands.answers import emit, say
 from overread.commands.benchmarks.explain import explain
 from overread.commands.benchmarks.loading import first_slice, series_load
@@ -19,7 +16,7 @@ from overread.commands.benchmarks.remote import remote
 from overread.commands.benchmarks.rows import Row, table
 from overread.commands.benchmarks.volume import volume
 from overread.commands.benchmarks.window import cold_start, scroll, scroll_overlay, stroke, ui_stall
-from overread.infer.runtime import gpus, installed
+from overread.commands.machine import described
 
 BENCHMARKS: dict[str, Callable[[Path], list[Row]]] = {
     "series-load": series_load,
@@ -53,15 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="overread-bench-") as scratch:
         for name in arguments.name or BENCHMARKS:
             rows.extend(BENCHMARKS[name](Path(scratch)))
-    machine = {
-        "overread": __version__,
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "gpus": gpus(),
-        "engines": installed(),
-        "python": platform.python_version(),
-    }
+    machine = described()
     if arguments.json:
         emit({"machine": machine, "rows": [row.answer() for row in rows]})
     else:

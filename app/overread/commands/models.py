@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from overread.commands import model_tools
 from overread.commands.answers import emit, say
 from overread.commands.engine import chain, models
 from overread.commands.links import link_answer, link_line, tried
+from overread.commands.model_tools import TOOLS, count, named
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import ModelSpec
 from overread.infer.triton import Plan, export
@@ -19,39 +21,29 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
     parser.add_argument(
         "what",
-        choices=["list", "show", "check", "export-triton"],
-        help="list all, show one, run self-tests, or write a repository for the Triton Inference Server",
+        choices=["list", "show", "check", "export-triton", *TOOLS],
+        help="list all, show one, run self-tests, or write a repository for the Triton Inference Server; "
+        "add one, write its int8 or fp16 form, train a smaller one out of it, or time it on every backend",
     )
-    parser.add_argument("id", nargs="?", default="", help="which model; with export-triton the folder to write")
+    parser.add_argument("id", nargs="?", default="", help="which model; the folder to write, or the one to add")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     server = parser.add_argument_group("with export-triton")
     server.add_argument("--model", action="append", default=[], metavar="ID", help="which model; all by default")
     server.add_argument("--tensorrt", action="store_true", help="fp16 by TensorRT on NVIDIA GPUs, not fp32 anywhere")
-    server.add_argument("--batch", type=_count, default=8, help="the most images that are run together (8)")
-    server.add_argument("--instances", type=_count, default=1, help="copies of each network side by side (1)")
+    server.add_argument("--batch", type=count, default=8, help="the most images that are run together (8)")
+    server.add_argument("--instances", type=count, default=1, help="copies of each network side by side (1)")
     server.add_argument("--echo", action="store_true", help="a network too that gives back what it gets, to measure")
-
-
-def _count(text: str) -> int:
-    """A number from 1 on."""
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
+    model_tools.add(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, show or check."""
+    """List, show or check, or hand over to the tools."""
+    if arguments.what in TOOLS:
+        return TOOLS[arguments.what](arguments)
     installed = models()
     exports = arguments.what == "export-triton"
     chosen = arguments.model if exports else [arguments.id] if arguments.id else []
-    for model_id in chosen:
-        if model_id not in [detector.id for detector in installed]:
-            raise argparse.ArgumentError(
-                None, f"There is no model {model_id}. “overread models list” names those there are."
-            )
-    if chosen:
-        installed = [detector for detector in installed if detector.id in chosen]
+    installed = named(installed, chosen)
     if exports:
         return _export(installed, arguments)
     if arguments.what == "list":
