@@ -203,8 +203,9 @@ def test_the_gate_is_told_in_a_sentence(driver: Driver, tmp_path: Path) -> None:
     write_series(tmp_path / "ct", head_like(), modality="CT", description="CHEST")
     driver.open(tmp_path / "ct")
     row = driver.window.findings_panel.models["glioma-flair"]
-    assert row.text.text() == "It is CT, the model reads MR."
-    assert row.text.toolTip() == "Glioma-flair does not read this series: it is CT, the model reads MR."
+    assert row.aside.full == "It is CT, the model reads MR."
+    assert not row.text.isVisible()
+    assert row.aside.toolTip() == "Glioma-flair does not read this series: it is CT, the model reads MR."
     assert not driver.session.shown_findings
 
 

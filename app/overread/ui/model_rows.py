@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QProgressB
 
 from overread.session.state import Phase, Reading
 from overread.ui import style
+from overread.ui.elided import ElidedLabel
 
 _COLOURS = {Phase.FAILED: style.DANGER}
 
@@ -29,7 +30,12 @@ class ModelRow(QFrame):
         self.switch.setToolTip("Reads a fitting series as soon as it is open (M)")
         self.switch.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.switch.clicked.connect(lambda: self.switched.emit(self.model_id))
-        head.addWidget(self.switch, 1)
+        head.addWidget(self.switch)
+        # a model that has nothing to do with the series takes one line, so that there is room for the findings
+        self.aside = ElidedLabel()
+        self.aside.setFont(style.font(12))
+        self.aside.setProperty("quiet", True)
+        head.addWidget(self.aside, 1)
         self.stop = QToolButton()
         self.stop.setIcon(style.icon("cross", style.QUIET))
         self.stop.setIconSize(QSize(14, 14))
@@ -65,9 +71,12 @@ class ModelRow(QFrame):
         # the name stands above; of several models most are not made for what is on screen: that is no warning
         short = text.removeprefix(f"{reading.title} does not read this series: ")
         shown = f"{short[:1].upper()}{short[1:]} {reading.notice}".strip()
+        idle = reading.phase in (Phase.CLOSED, Phase.OFF)
+        self.aside.setText(shown if idle else "")
+        self.aside.setToolTip(text if idle else "")
         self.text.setText(shown)
         self.text.setToolTip(text)
-        self.text.setVisible(bool(shown))
+        self.text.setVisible(bool(shown) and not idle)
         colour = f"color: {_COLOURS.get(reading.phase, style.QUIET)};"
         if self.text.styleSheet() != colour:  # a sheet set anew is read anew, with every slice
             self.text.setStyleSheet(colour)
