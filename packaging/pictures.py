@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
-SIZE = (1600, 900)
+SIZE = (1680, 1050)
 
 
 def main() -> int:
@@ -90,6 +90,7 @@ def _drive(home: Path) -> int:
     window.trigger("export")
     drawer = window.findings_panel.export_panel
     os.chdir(home)
+    until(drawer.go.isEnabled)
     drawer.folder.setText("Overread")
     drawer.start()
     until(lambda: "checked" in drawer.result.text())
