@@ -43,12 +43,14 @@ LICENCES = {
 USES = {
     "dicom-anonymizer": "the basic confidentiality profile of PS3.15",
     "dicomweb-client": "STOW-RS to a PACS",
+    "pillow": "lines of the report in scripts that run from right to left, or are drawn",
     "pynetdicom": "C-ECHO, C-STORE and storage commitment with a PACS",
     "reportlab": "the report as PDF",
     "scikit-image": "random walker, watershed and shapes for the editing tools",
     "vtk": "surfaces of findings",
     "highdicom": "DICOM segmentations and structured reports",
     "imagecodecs": "JPEG, JPEG-LS, JPEG 2000 and RLE frames",
+    "matplotlib": "its fonts, DejaVu, for the report",
     "numpy": "all arrays",
     "opencv-python-headless": "scaling and drawing of pictures",
     "platformdirs": "where settings and the journal lie",
@@ -88,7 +90,7 @@ beside its files. This page is written by `packaging/notices.py`.
 |---|---|---|
 {rows}
 
-What only builds, trains or tests the program (PyTorch, ONNX, pytorch-grad-cam, Matplotlib, pytest, ruff, mypy, dcmqi
+What only builds, trains or tests the program (PyTorch, ONNX, pytorch-grad-cam, pytest, ruff, mypy, dcmqi
 and so on) is not handed on with it. Models and the data behind them: `models/<id>/CARD.md` and `model.toml`.
 
 ## Qt and PySide6 (LGPL-3.0)
