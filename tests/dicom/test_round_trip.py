@@ -23,6 +23,8 @@ from overread.domain.study import Encoding, Frame, Stack
 from support.findings import READER, finding
 
 GRIDS, MASKS, PARTS = 1000, 10, 20
+# So many parts are tried every day; all of them by `-m "slow or not slow"`.
+EVERYDAY = 5
 AXES = {
     "axial": ((1, 0, 0), (0, 1, 0)),
     "coronal": ((1, 0, 0), (0, 0, -1)),
@@ -113,7 +115,9 @@ def in_the_patient(written: Dataset, segment: int) -> NDArray[np.float64]:
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [*range(EVERYDAY), *(pytest.param(n, marks=pytest.mark.slow) for n in range(EVERYDAY, PARTS))]
+)
 def test_every_voxel_comes_back_where_it_was(part: int) -> None:
     for number in range(part, GRIDS, PARTS):
         made = case(number)

@@ -62,7 +62,7 @@ def reviewed(book: Book) -> Iterator[Findings]:
 
     proposals = tuple(finding_of(STACK, box_mask(shape, (1, 1, n), (2, 2, 2)), number=n) for n in range(1, 7))
     yield step("Model read", proposals)
-    for turn in range(40):
+    for turn in range(24):
         one = book.findings[turn % len(book.findings)]
         match turn % 8:
             case 0:
@@ -88,6 +88,11 @@ def reviewed(book: Book) -> Iterator[Findings]:
 def said(findings: Findings) -> list[tuple[object, ...]]:
     """What a review without its times and the ids that follow from them comes to."""
     return [(f.number, f.label, f.mask, f.status, f.reason, f.original, [a.verb for a in f.acts]) for f in findings]
+
+
+def reached_by(told: Path) -> int:
+    """The step that a review said it has done."""
+    return int.from_bytes(told.read_bytes(), "little") if told.exists() else 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork, so that 200 reviews would take too long")
@@ -119,12 +124,16 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         nursery.stdin.write(f"{folder}\n")
         nursery.stdin.flush()
         child = int(nursery.stdout.readline())
-        time.sleep(moments.random() * 1.3 * lasted)
+        # a step to wait for, however fast the machine, and then a moment anywhere in the next ones
+        wanted, told = moments.randrange(-4, len(states)), folder / "told"
+        until = time.monotonic() + 30
+        while reached_by(told) < wanted and time.monotonic() < until:
+            time.sleep(lasted / len(states) / 20)
+        time.sleep(moments.random() * 2 * lasted / len(states))
         with suppress(ProcessLookupError):  # it was through with its script
             os.kill(child, signal.SIGKILL)
         nursery.stdout.readline()
-        told = folder / "told"
-        step = int.from_bytes(told.read_bytes(), "little") if told.exists() else 0
+        step = reached_by(told)
         books = Books(folder)
         book = books.opened(STACK.identity)
         assert book.closed is None
@@ -186,7 +195,7 @@ books.close()
     )
     assert done.returncode == 0, done.stderr
     *steps, told = done.stdout.splitlines()
-    assert 9 <= int(steps[-1]) < 40
+    assert 9 <= int(steps[-1]) < 25
     assert "nothing was changed" in told or "neither saved nor done" in told
     books = Books(tmp_path)
     book = books.opened(STACK.identity)
