@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from overread.domain.geometry import acquired_plane  # noqa: E402
 from overread.domain.heatmap import Heatmap  # noqa: E402
 from overread.domain.measurement import Shape  # noqa: E402
 from overread.domain.ports import Cancel  # noqa: E402
+from overread.domain.probability import Probabilities  # noqa: E402
 from overread.domain.study import Stack  # noqa: E402
 from overread.imaging.measuring import measured  # noqa: E402
 from overread.network.outbox import Outbox  # noqa: E402
@@ -203,6 +204,7 @@ def stored(server: Any) -> Callable[[Case], None]:
 ORACLES: dict[str, tuple[str, ...]] = {
     "seg": ("dciodvfy", "DCMTK", "highdicom", "dcmqi", "SimpleITK", "Orthanc"),
     "labelmap": ("DCMTK", "highdicom", "dcmqi", "Orthanc"),  # dciodvfy of 2022 does not know them
+    "fractional": ("dciodvfy", "DCMTK", "highdicom", "Orthanc"),
     "sr": ("dciodvfy", "DCMTK", "highdicom", "dcmqi", "Orthanc"),
     "ko": ("dciodvfy", "DCMTK", "highdicom", "Orthanc"),
     "pm": ("dciodvfy", "DCMTK", "highdicom", "Orthanc"),
@@ -229,8 +231,10 @@ def findings(stack: Stack) -> list[Finding]:
         "last",
     )
     length = measured(Shape.LENGTH, ((float(k), j / 2, i / 2), (float(k), float(j), float(i))), plane, stack)
+    sure = made_up.finding(stack, leaving.ball(stack, (0.5, 0.3, 0.3), 0.12))
+    values = sure.mask.inner * np.random.default_rng(2).integers(128, 256, sure.mask.extent, np.uint8)
     return [
-        made_up.finding(stack, leaving.ball(stack, (0.5, 0.3, 0.3), 0.12)),
+        replace(sure, probabilities=Probabilities.of(values, sure.mask.start, sure.mask.shape)),
         made_up.finding(stack, leaving.ball(stack, (0.5, 0.36, 0.36), 0.1), 2, status=Status.EDITED),
         made_up.finding(stack, solid, 3, kind=Kind.DETECTION, box=box, measures=None),
         made_up.finding(stack, nothing, 4, kind=Kind.CLASSIFICATION, threshold=0.5, heatmap=seen, measures=None),

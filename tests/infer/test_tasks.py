@@ -26,7 +26,7 @@ from overread.infer.manifest import read
 from overread.infer.results import SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
 from support.engines import served_by
-from support.tiny import kinds_model, peaks_model, sides_model
+from support.tiny import answers, kinds_model, peaks_model, sides_model
 from support.values import box_grid, volume
 
 CPU = Chain((REFERENCE,))
@@ -91,6 +91,23 @@ class TestKinds:
             ("Rising", "#112233", 2),
             ("Level", "#445566", 8),
         ]
+
+    def test_the_probabilities_are_kept_that_the_network_gave(self, folder: Path, head: Volume) -> None:
+        """On its own grid they are the network's; from the threshold on they are the very mask, and 0 outside."""
+        made = detector(kinds_model(folder, "kept"))
+        _, proposals = read_all(made, head)
+        run = made.start(head)
+        given = np.stack([answers(made.spec.weights, run.slicer.tensor(k))["probability"][0, 0] for k in range(12)])
+        (output,) = made.spec.outputs
+        for proposal in proposals:
+            kept, mask = proposal.probabilities, proposal.mask
+            assert kept is not None
+            assert (kept.shape, kept.start, kept.extent) == (mask.shape, mask.start, mask.extent)
+            voxels = kept.voxels
+            assert np.array_equal(voxels >= round(output.threshold * 255), mask.voxels)
+            assert not voxels[~mask.voxels].any()
+            np.testing.assert_allclose(voxels[mask.voxels] / 255, given[mask.voxels], atol=0.5 / 255 + 1e-4)
+            assert voxels[mask.voxels].mean() / 255 == pytest.approx(proposal.score)
 
 
 class TestClasses:

@@ -15,6 +15,7 @@ from onnx import helper
 from scipy import ndimage
 from skimage.transform import resize
 
+from overread.domain import probability
 from overread.domain.errors import Cancelled, UserError
 from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
@@ -77,6 +78,31 @@ def test_at_its_own_spacing_the_labels_are_the_networks(tmp_path: Path) -> None:
         np.bincount(ndimage.label(bright, np.ones((3, 3, 3)))[0].ravel())[1:].tolist(), reverse=True
     )
     assert np.array_equal(np.logical_or.reduce([p.mask.voxels for p in proposals]), bright)
+
+
+def test_the_probabilities_are_kept_of_what_is_drawn(tmp_path: Path) -> None:
+    voxels, bright = head((40, 44, 48), spots=2)
+    proposals = seen(made(tmp_path), flair(voxels, box_grid(voxels.shape, (3.0, 2.0, 2.0))))
+    held = voxels[voxels != 0]
+    sure = 1 / (1 + np.exp(8 - 8 * (900.0 - held.mean()) / held.std()))  # the network's softmax, of what is bright
+    assert len(proposals) == 2
+    for proposal in proposals:
+        kept = proposal.probabilities
+        assert kept is not None
+        assert (kept.start, kept.extent) == (proposal.mask.start, proposal.mask.extent)
+        assert np.array_equal(kept.voxels > 0, proposal.mask.voxels)
+        assert np.abs(kept.voxels[proposal.mask.voxels] / 255 - sure).max() < 1 / 255
+        assert not kept.voxels[~bright].any()
+
+
+def test_too_large_a_box_keeps_no_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    voxels, _ = head((40, 44, 48), spots=2)
+    seen_by = made(tmp_path)
+    there = flair(voxels, box_grid(voxels.shape, (3.0, 2.0, 2.0)))
+    large, small = (int(np.prod(proposal.mask.extent)) for proposal in seen(seen_by, there))
+    assert large > small
+    monkeypatch.setattr(probability, "LARGEST", small)
+    assert [proposal.probabilities is None for proposal in seen(seen_by, there)] == [True, False]
 
 
 def test_the_network_sees_what_nnunet_would_give_it(tmp_path: Path) -> None:

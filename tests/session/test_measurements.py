@@ -14,7 +14,7 @@ from overread.domain.measurement import Measurement, Shape
 from overread.imaging.measuring import measured
 from overread.session.boxes import new_box
 from overread.session.measurements import TERMS, delete, measure_new, remeasure
-from overread.session.records import from_record, to_record
+from overread.session.records import from_record, read_probabilities, to_record
 from overread.session.review import accept, reject, restore
 from support.sitting import DOE, box_mask, finding_of, stack_of
 
@@ -69,7 +69,10 @@ def test_only_what_a_reader_made_is_deleted() -> None:
 
 def test_the_journal_gives_it_back() -> None:
     _, (made,), _ = measure_new((), length(), STACK, DOE)
-    assert from_record(json.loads(json.dumps(to_record(made))), lambda _: made.mask) == made
+    assert (
+        from_record(json.loads(json.dumps(to_record(made))), lambda _: made.mask, lambda r: read_probabilities(r, b""))
+        == made
+    )
 
 
 def test_nothing_else_has_points_and_a_measurement_has_them() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -18,8 +19,18 @@ from overread.domain.heatmap import Heatmap
 from overread.domain.mark import Drawn, Mark
 from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.objects import ObjectSource
+from overread.domain.probability import Probabilities
 from overread.domain.ruler import Scale
-from overread.session.records import from_record, pack_mask, read_mask, to_record
+from overread.session.records import (
+    Record,
+    from_record,
+    pack,
+    read_mask,
+    read_probabilities,
+    to_record,
+    voxels_of,
+    voxels_record,
+)
 from support.sitting import ABNORMAL, LESION, box_mask, finding_of, stack_of
 
 SHAPE = stack_of().grid.shape
@@ -49,6 +60,7 @@ LENGTH = Measurement(
     (Value(LESION, 12.5, ABNORMAL), Value(LESION, -3.25, ABNORMAL, ABNORMAL)),
     Scale.DETECTOR,
 )
+LIKELY = Probabilities.of(np.arange(60, dtype=np.uint8).reshape(3, 4, 5), (1, 2, 3), SHAPE)
 # What a kind has and the others do not: its voxels, its box, its score and threshold.
 kinds = st.sampled_from(
     [
@@ -89,14 +101,22 @@ plain = st.builds(
     source=st.none() | sources,
     marks=st.lists(marks, max_size=2).map(tuple),
 )
-findings_made = st.builds(lambda finding, kind: replace(finding, **kind), plain, kinds)
+whole = plain.map(lambda finding: replace(finding, probabilities=LIKELY if finding.model else None))
+findings_made = st.builds(lambda finding, kind: replace(finding, **kind), whole, kinds)
+
+
+def back(record: Record, finding: Finding) -> Finding:
+    """The finding of a record, with the voxels of another one as the journal holds them."""
+    held = {voxels.digest: pack(voxels) for voxels in voxels_of(finding)}
+    return from_record(
+        record, lambda r: read_mask(r, held[r["digest"]]), lambda r: read_probabilities(r, held[r["digest"]])
+    )
 
 
 @given(findings_made)
 def test_a_finding_comes_back_from_json_as_it_was(finding: Finding) -> None:
     record = json.loads(json.dumps(to_record(finding)))
-    held = {mask.digest: mask for mask in (finding.mask, finding.original) if mask is not None}
-    assert from_record(record, lambda r: read_mask(r, pack_mask(held[r["digest"]]))) == finding
+    assert back(record, finding) == finding
 
 
 def test_a_journal_from_before_there_were_kinds_is_read() -> None:
@@ -114,16 +134,26 @@ def test_a_journal_from_before_there_were_kinds_is_read() -> None:
         "measurement",
         "source",
         "marks",
+        "probabilities",
     )
     for key in later:
         del record[key]
-    assert from_record(record, lambda r: read_mask(r, pack_mask(made.mask))) == made
+    assert back(record, made) == made
 
 
 @given(finding=findings_made, bit=st.integers(0, 7), at=st.floats(0, 1, exclude_max=True))
 def test_damaged_voxels_never_come_back(finding: Finding, bit: int, at: float) -> None:
     record = to_record(finding)["mask"]
-    packed = bytearray(pack_mask(finding.mask))
+    packed = bytearray(pack(finding.mask))
     packed[int(at * len(packed))] ^= 1 << bit
     with suppress(ValueError):
         assert read_mask(record, bytes(packed)) == finding.mask  # a bit that says nothing about the voxels
+
+
+@given(bit=st.integers(0, 7), at=st.floats(0, 1, exclude_max=True))
+def test_damaged_probabilities_never_come_back(bit: int, at: float) -> None:
+    assert LIKELY is not None
+    packed = bytearray(pack(LIKELY))
+    packed[int(at * len(packed))] ^= 1 << bit
+    with pytest.raises(ValueError, match="damaged"):
+        read_probabilities(voxels_record(LIKELY), bytes(packed))

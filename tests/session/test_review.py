@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from overread.domain.finding import Act, Finding, Findings, Mask, Reader, Status, find
 from overread.domain.merging import merged
 from overread.domain.ports import Proposal
+from overread.domain.probability import Probabilities
 from overread.domain.study import Problem
 from overread.imaging.measure import measure
 from overread.session.review import accept, draw_new, now, proposed, redraw, reject, restore
@@ -129,6 +130,20 @@ def test_where_millimetres_do_not_hold_nothing_is_measured() -> None:
     assert made.measures is None
     assert redraw((one(),), "2.25.1", LARGE, crooked, DOE, "Brush")[1][0].measures is None
     assert draw_new((), SMALL, crooked, DOE)[1][0].measures is None
+
+
+def test_what_the_model_held_for_likely_stays_whatever_a_reader_does() -> None:
+    kept = Probabilities.of(np.full(SMALL.extent, 200, np.uint8), SMALL.start, SHAPE)
+    (made,) = proposed([Proposal("Bright", LESION, ABNORMAL, SMALL, 0.5, probabilities=kept)], STACK, model_source())
+    assert kept is not None
+    assert made.probabilities == kept
+    _, redrawn = redraw((made,), made.id, LARGE, STACK, DOE, "Brush")
+    _, turned_down = reject(redrawn, [made.id], DOE, "vessel")
+    _, back = restore(turned_down, made.id, STACK, DOE)
+    assert [f.probabilities for (f,) in (redrawn, turned_down, back)] == [kept] * 3
+    elsewhere = Probabilities.of(np.full((1, 1, 1), 200, np.uint8), (0, 0, 0), (2, 2, 2))
+    with pytest.raises(ValueError, match="on the grid of its mask"):
+        proposed([Proposal("Bright", LESION, ABNORMAL, SMALL, 0.5, probabilities=elsewhere)], STACK, model_source())
 
 
 def test_the_same_voxels_of_the_same_model_have_the_same_id() -> None:

@@ -13,7 +13,21 @@ from overread.domain.finding import Code, Kind, Mask
 from overread.domain.geometry import Grid, Plane
 from overread.domain.heatmap import Heatmap
 from overread.domain.ports import Detector, Proposal
+from overread.domain.probability import Probabilities
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
 
-__all__ = ["Code", "Detector", "Grid", "Heatmap", "Kind", "Mask", "Plane", "Proposal", "Stack", "UserError", "Volume"]
+__all__ = [
+    "Code",
+    "Detector",
+    "Grid",
+    "Heatmap",
+    "Kind",
+    "Mask",
+    "Plane",
+    "Probabilities",
+    "Proposal",
+    "Stack",
+    "UserError",
+    "Volume",
+]

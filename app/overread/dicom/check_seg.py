@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from highdicom.seg import SegmentationTypeValues as Types
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -67,7 +68,7 @@ def _check_labelmap(parcel: Parcel, paths: Sequence[Path]) -> None:
     wanted = layers(parcel.findings)
     require(len(paths) == len(wanted), "another number of label maps")
     for path, layer in zip(paths, wanted, strict=True):
-        check_seg(pydicom.dcmread(path), parcel.headers, layer)
+        check_seg(pydicom.dcmread(path), parcel.headers, layer, Types.LABELMAP)
 
 
 def _write(parcel: Parcel) -> list[Path]:
@@ -80,12 +81,18 @@ def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
     check_seg(pydicom.dcmread(path), parcel.headers, parcel.findings)
 
 
-def check_seg(written: Dataset, headers: SourceHeaders, findings: Sequence[Finding]) -> None:
-    """Compare a segmentation with the findings and their source: voxels, places, names. Wrong where it differs."""
+def check_seg(
+    written: Dataset, headers: SourceHeaders, findings: Sequence[Finding], kind: Types = Types.BINARY
+) -> None:
+    """Compare a segmentation with the findings and their source: voxels, places, names. Wrong where it differs.
+
+    A FRACTIONAL one is compared with the findings' probabilities in 255ths, the others with their masks.
+    """
     stack = headers.stack
+    require(written.get("SegmentationType") == kind.value, "another kind of segmentation")
     source_frame = headers.first.get("FrameOfReferenceUID")
     require(written.get("FrameOfReferenceUID") == source_frame, "another frame of reference")
-    labels = written.SegmentationType == "LABELMAP"
+    labels, fractional = kind is Types.LABELMAP, kind is Types.FRACTIONAL
     # A label map describes what is no finding, too: the voxels of number 0.
     segments = [described for described in written.SegmentSequence if described.SegmentNumber > 0]
     require(len(segments) == len(findings), "another number of segments")
@@ -102,7 +109,8 @@ def check_seg(written: Dataset, headers: SourceHeaders, findings: Sequence[Findi
     # The byte that fills up to an even number may look like another frame where frames have few pixels.
     written.pixel_array_options(allow_excess_frames=False)
     pixels = written.pixel_array.reshape(-1, written.Rows, written.Columns)
-    volumes = np.zeros((len(findings), *stack.grid.shape), np.bool_)
+    shape = (len(findings), *stack.grid.shape)
+    volumes: NDArray[np.uint8 | np.bool_] = np.zeros(shape, np.uint8 if fractional else np.bool_)
     seen: set[tuple[int, int]] = set()
     for pixel, group in zip(pixels, written.PerFrameFunctionalGroupsSequence, strict=True):
         segment = 0
@@ -122,10 +130,14 @@ def check_seg(written: Dataset, headers: SourceHeaders, findings: Sequence[Findi
             volumes[:, k] = pixel == np.arange(1, len(findings) + 1)[:, None, None]
             require(int(pixel.max()) <= len(findings), "a number stands for nothing")
         else:
-            volumes[segment, k] = pixel > 0
+            volumes[segment, k] = pixel if fractional else pixel > 0
     require(len(seen) == (1 if labels else len(findings)) * stack.grid.shape[0], "frames are missing")
     for segment, finding in enumerate(findings):
-        require(np.array_equal(volumes[segment], finding.mask.voxels), f"voxels of segment {segment + 1} differ")
+        meant = finding.probabilities if fractional else finding.mask
+        require(
+            meant is not None and np.array_equal(volumes[segment], meant.voxels),
+            f"voxels of segment {segment + 1} differ",
+        )
         described = segments[segment]
         require(described.SegmentNumber == segment + 1, "segments are numbered in another way")
         require(described.get("TrackingUID") == finding.id, f"segment {segment + 1} lost its tracking UID")

@@ -10,6 +10,7 @@ from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from highdicom.seg import SegmentationTypeValues as Types
 from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
@@ -85,7 +86,22 @@ def write_seg(
             pixels[finding.mask.box][finding.mask.inner] = number
     else:
         pixels = np.stack([finding.mask.voxels for finding in findings], axis=-1).astype(np.uint8)
-    segmentation = Segmentation(
+    said = "Findings accepted by a reader. Not for clinical use."
+    return segmentation(stack, headers, findings, reader, series_number, kind, pixels, said)
+
+
+def segmentation(
+    stack: Stack,
+    headers: SourceHeaders,
+    findings: Sequence[Finding],
+    reader: Reader,
+    series_number: int,
+    kind: Types,
+    pixels: NDArray[np.uint8 | np.uint16 | np.float32],
+    said: str,
+) -> Dataset:
+    """A segmentation of any kind with these `pixels`, in the form that highdicom takes; `said` describes it in 64."""
+    made = Segmentation(
         source_images=list(headers.images),
         pixel_array=pixels,
         segmentation_type=kind,
@@ -99,21 +115,21 @@ def write_seg(
         software_versions=__version__,
         device_serial_number=__version__,
         content_label="OVERREAD",
-        content_description="Findings accepted by a reader. Not for clinical use.",
+        content_description=said,
         content_creator_name=person_name(reader.name),
         series_description=f"AI {stack.identity.series_description} SEG".strip()[:64],
         omit_empty_frames=False,
     )
-    carry_over(headers.first, segmentation)
-    if "FrameOfReferenceUID" not in segmentation:
+    carry_over(headers.first, made)
+    if "FrameOfReferenceUID" not in made:
         # without a place in the patient it is asked for, empty where nobody knows (PS3.3 C.7.6.1.1.1)
-        segmentation.PatientOrientation = headers.first.get("PatientOrientation")
+        made.PatientOrientation = headers.first.get("PatientOrientation")
     if not stack.grid.calibrated:
-        for shared in segmentation.SharedFunctionalGroupsSequence:
+        for shared in made.SharedFunctionalGroupsSequence:
             shared.pop("PixelMeasuresSequence", None)
     if headers.multiframe:
-        _number_as_in_the_file(segmentation, stack)
-    return segmentation
+        _number_as_in_the_file(made, stack)
+    return made
 
 
 def layers(findings: Sequence[Finding]) -> list[list[Finding]]:

@@ -16,6 +16,7 @@ from overread.domain.heatmap import Heatmap
 from overread.domain.mark import Mark
 from overread.domain.measurement import Measurement
 from overread.domain.objects import ObjectSource
+from overread.domain.probability import Probabilities
 
 Bools = NDArray[np.bool_]
 # Voxels k0, j0, i0 up to, but not including, k1, j1, i1.
@@ -218,7 +219,7 @@ class Finding:
     a reader says instead. `classes` are the probabilities of each class by label, where a model gives them. A
     measurement has an empty mask, and its points and values. An annotation is what somebody else's object notes on
     slices without an outline: an empty mask and `marks`, which other kinds may have as well. `proposed` is what the
-    model called it, where a reader calls it something else.
+    model called it, where a reader calls it something else; `probabilities` are the model's of what it drew, for good.
     """
 
     id: str
@@ -249,6 +250,7 @@ class Finding:
     measurement: Measurement | None = None
     source: ObjectSource | None = None
     marks: tuple[Mark, ...] = ()
+    probabilities: Probabilities | None = None
 
     def __post_init__(self) -> None:
         if self.model is None and self.source is None and not self.acts:
@@ -260,6 +262,8 @@ class Finding:
             raise ValueError("an annotation has marks and no voxels")
         if self.moved is not None and self.box is None:
             raise ValueError("a box that was never drawn cannot be moved")
+        if self.probabilities is not None and (self.model is None or self.probabilities.shape != self.mask.shape):
+            raise ValueError("probabilities are a model's, and lie on the grid of its mask")
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from overread.domain.finding import Code, Kind, Mask, VoxelBox, require_whole
 from overread.domain.heatmap import Heatmap
+from overread.domain.probability import Probabilities
 from overread.domain.study import Stack
 from overread.domain.volume import Volume
 
@@ -89,6 +90,7 @@ class Proposal:
     threshold: float | None = None
     classes: tuple[tuple[str, float], ...] = ()
     heatmap: Heatmap | None = None
+    probabilities: Probabilities | None = None
 
     def __post_init__(self) -> None:
         require_whole(self.kind, self.mask, self.box, self.score, self.threshold)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from overread.domain.finding import Mask
 from overread.domain.geometry import Grid
 from overread.domain.ports import Backend, Cancel, Proposal
+from overread.domain.probability import Probabilities
 from overread.imaging.components import components, joined
 from overread.infer.manifest import ModelSpec, Named, Output
 from overread.infer.refine import second_look
@@ -20,14 +21,16 @@ from overread.infer.slices import Slicer
 
 def parts(
     output: Output, voxels: NDArray[np.bool_], score: NDArray[np.uint8], grid: Grid
-) -> Iterator[tuple[Mask, float]]:
+) -> Iterator[tuple[Mask, float, Probabilities | None]]:
     """The parts of an output's voxels (k, j, i) that count, largest first, each with its mean score, 0 to 1.
 
-    `score` (k, j, i) is in 255ths.
+    `score` (k, j, i) is in 255ths. Of each part its values are kept, unless its box is too large.
     """
     found = components(voxels, grid, output.min_volume_ml, output.keep)
     for mask in joined(found) if output.together else found:
-        yield mask, float(score[mask.box][mask.inner].mean()) / 255
+        inner, values = mask.inner, score[mask.box]
+        kept = Probabilities.of(np.where(inner, values, np.uint8(0)), mask.start, mask.shape)
+        yield mask, float(values[inner].mean()) / 255, kept
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,12 @@ class Segmentation:
                     box = slice(row, row + rows), slice(column, column + columns)
                     axes.picture(voxels, result.index)[box] = patch.mask
                     axes.picture(score, result.index)[box] = patch.score
-            found.extend(
-                self._proposal(output, mask, mean, results) for mask, mean in parts(output, voxels, score, grid)
-            )
+            found.extend(self._proposal(output, *part, results=results) for part in parts(output, voxels, score, grid))
         return found
 
-    def _proposal(self, output: Output, mask: Mask, score: float, results: Mapping[int, SliceResult]) -> Proposal:
+    def _proposal(
+        self, output: Output, mask: Mask, score: float, kept: Probabilities | None, results: Mapping[int, SliceResult]
+    ) -> Proposal:
         named: Named = output
         classes: tuple[tuple[str, float], ...] = ()
         if self.spec.classes:
@@ -85,7 +88,15 @@ class Segmentation:
             named = self.spec.classes[int(shares.argmax())]
             classes = tuple((kind.label, float(share)) for kind, share in zip(self.spec.classes, shares, strict=True))
         return Proposal(
-            named.label, named.concept, named.category, mask, score, named.anatomy, named.colour, classes=classes
+            named.label,
+            named.concept,
+            named.category,
+            mask,
+            score,
+            named.anatomy,
+            named.colour,
+            classes=classes,
+            probabilities=kept,
         )
 
     def _shares(self, mask: Mask, results: Mapping[int, SliceResult]) -> NDArray[np.float64]:

@@ -117,9 +117,18 @@ class VolumeRun:
         if not answer.whole:
             return []
         return [
-            Proposal(output.label, output.concept, output.category, mask, mean, output.anatomy, output.colour)
+            Proposal(
+                output.label,
+                output.concept,
+                output.category,
+                mask,
+                mean,
+                output.anatomy,
+                output.colour,
+                probabilities=kept,
+            )
             for label, output in enumerate(self.spec.outputs, start=1)
-            for mask, mean in parts(output, answer.labels == label, answer.score, self._volume.grid)
+            for mask, mean, kept in parts(output, answer.labels == label, answer.score, self._volume.grid)
         ]
 
 

@@ -20,9 +20,19 @@ from weakref import WeakValueDictionary
 
 from overread.domain.errors import UserError
 from overread.domain.finding import Findings, Mask
+from overread.domain.probability import Probabilities
 from overread.domain.study import Identity
 from overread.session.history import History
-from overread.session.records import Record, from_record, masks_of, pack_mask, parts, read_mask, to_record
+from overread.session.records import (
+    Record,
+    from_record,
+    pack,
+    parts,
+    read_mask,
+    read_probabilities,
+    to_record,
+    voxels_of,
+)
 
 SCHEMA = 1
 # The entries that make findings what they are; others only tell.
@@ -71,6 +81,7 @@ class Journal:
         # By how much the clock stood before the last entry when one was written; who tells of it sets it to nothing.
         self.behind = timedelta()
         self._masks: WeakValueDictionary[str, Mask] = WeakValueDictionary()
+        self._probabilities: WeakValueDictionary[str, Probabilities] = WeakValueDictionary()
         with _plainly(path, KeyError, ValueError, TypeError):
             if closed is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,9 +176,9 @@ class Journal:
         text = json.dumps(change) if verb == "edit" else record
         now = datetime.now(UTC)
         at = now.isoformat(timespec="milliseconds")
-        known = {mask.digest for finding in before for mask in masks_of(finding)}
-        fresh = {mask.digest: mask for finding in after for mask in masks_of(finding) if mask.digest not in known}
-        rows = [(digest, pack_mask(mask)) for digest, mask in fresh.items()]
+        known = {voxels.digest for finding in before for voxels in voxels_of(finding)}
+        fresh = {held.digest: held for finding in after for held in voxels_of(finding) if held.digest not in known}
+        rows = [(digest, pack(voxels)) for digest, voxels in fresh.items()]
         with _plainly(self.path):
             with self._transaction():
                 number, previous, before_that = self._last()
@@ -234,18 +245,28 @@ class Journal:
     def _apply(self, findings: Findings, change: dict[str, Any]) -> Findings:
         held = {finding.id: finding for finding in findings}
         for record in change["set"]:
-            held[record["id"]] = from_record(record, self._mask)
+            held[record["id"]] = from_record(record, self._mask, self._likely)
         return tuple(held[finding_id] for finding_id in change["order"])
 
     def _mask(self, record: Record) -> Mask:
         """The mask of a record; versions of findings share it, as they did when they were made."""
         mask = self._masks.get(record["digest"])
         if mask is None:
-            row = self._db.execute("SELECT bits FROM masks WHERE digest = ?", (record["digest"],)).fetchone()
-            if row is None:
-                raise ValueError("a mask in the journal is missing")
-            mask = self._masks[record["digest"]] = read_mask(record, bytes(row[0]))
+            mask = self._masks[record["digest"]] = read_mask(record, self._packed(record))
         return mask
+
+    def _likely(self, record: Record) -> Probabilities:
+        """The probabilities of a record, shared as masks are."""
+        kept = self._probabilities.get(record["digest"])
+        if kept is None:
+            kept = self._probabilities[record["digest"]] = read_probabilities(record, self._packed(record))
+        return kept
+
+    def _packed(self, record: Record) -> bytes:
+        row = self._db.execute("SELECT bits FROM masks WHERE digest = ?", (record["digest"],)).fetchone()
+        if row is None:
+            raise ValueError("a mask in the journal is missing")
+        return bytes(row[0])
 
 
 # What SQLite's primary result codes mean to the reader.

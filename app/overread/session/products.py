@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from overread.dicom.check_fractional import FRACTIONAL
 from overread.dicom.check_rtstruct import RTSTRUCT
 from overread.dicom.check_seg import LABELMAP, SEG
 from overread.dicom.check_sr import SR
@@ -20,6 +21,7 @@ from overread.session.products_table import CSV
 PRODUCTS: tuple[Product, ...] = (
     SEG,
     LABELMAP,
+    FRACTIONAL,
     SR,
     RTSTRUCT,
     GSPS,

@@ -11,8 +11,9 @@ from overread.session.products import PRODUCTS, products
 # What leaves when nobody says otherwise.
 STANDARD = "standard"
 _EVERYTHING = "everything"
-# Not even everything: DCMTK 3.6.7 does not store label maps, and many archives with it.
-_BY_NAME_ALONE = ("labelmap",)
+# Not even everything: DCMTK 3.6.7 does not store label maps, and many archives with it; and probabilities are the
+# model's word, of before the reader edited, which a viewer would draw as if it were one more accepted outline.
+_BY_NAME_ALONE = ("labelmap", "fractional")
 # Names of products that another version has and this one has not would be an error: keep them in step.
 _BUILT_IN: dict[str, tuple[str, ...]] = {
     STANDARD: ("seg", "sr"),

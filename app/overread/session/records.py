@@ -1,4 +1,4 @@
-"""Findings as JSON, for the journal and for `findings.json`. Masks are named by their digest and kept beside."""
+"""Findings as JSON, for the journal and for `findings.json`. Their voxels are named by a digest and kept beside."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ from overread.domain.heatmap import Heatmap
 from overread.domain.mark import Drawn, Mark
 from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.objects import ObjectSource
+from overread.domain.probability import Probabilities
 from overread.domain.ruler import Scale
 
 Record = dict[str, Any]
+# What is named by its digest.
+Voxels = Mask | Probabilities
 
 
-def pack_mask(mask: Mask) -> bytes:
-    """A mask's bits, compressed."""
-    return zlib.compress(mask.packed, 1)
+def pack(voxels: Voxels) -> bytes:
+    """A mask's bits, or a model's probabilities, compressed."""
+    return zlib.compress(voxels.packed, 1) if isinstance(voxels, Mask) else voxels.packed
 
 
-def mask_record(mask: Mask) -> Record:
-    """A mask without its bits."""
-    return {"digest": mask.digest, "shape": mask.shape, "start": mask.start, "extent": mask.extent}
+def voxels_record(voxels: Voxels) -> Record:
+    """Where they lie, without what they are."""
+    return {"digest": voxels.digest, "shape": voxels.shape, "start": voxels.start, "extent": voxels.extent}
 
 
 def _index(values: list[int]) -> Index:
@@ -58,6 +61,14 @@ def read_mask(record: Record, packed: bytes) -> Mask:
     if mask.digest != record["digest"]:
         raise ValueError("a mask in the journal is damaged")
     return mask
+
+
+def read_probabilities(record: Record, packed: bytes) -> Probabilities:
+    """The probabilities of a record and their packed values. ValueError where they are not the ones meant."""
+    kept = Probabilities(_index(record["shape"]), _index(record["start"]), _index(record["extent"]), packed)
+    if kept.digest != record["digest"]:
+        raise ValueError("probabilities in the journal are damaged")
+    return kept
 
 
 def _code(code: Code | None) -> list[str] | None:
@@ -81,8 +92,8 @@ def to_record(finding: Finding) -> Record:
         "category": _code(finding.category),
         "anatomy": _code(finding.anatomy),
         "colour": finding.colour,
-        "mask": mask_record(finding.mask),
-        "original": None if finding.original is None else mask_record(finding.original),
+        "mask": voxels_record(finding.mask),
+        "original": None if finding.original is None else voxels_record(finding.original),
         "measures": None
         if measures is None
         else [
@@ -110,6 +121,7 @@ def to_record(finding: Finding) -> Record:
         "measurement": None if finding.measurement is None else _measurement_record(finding.measurement),
         "source": None if finding.source is None else asdict(finding.source),
         "marks": [[mark.drawn.value, mark.points, mark.text] for mark in finding.marks],
+        "probabilities": None if finding.probabilities is None else voxels_record(finding.probabilities),
     }
 
 
@@ -142,8 +154,13 @@ def _heatmap_record(heatmap: Heatmap) -> Record:
     }
 
 
-def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
-    """The finding of a record; `mask_of` finds its masks. KeyError, ValueError or TypeError where it is damaged."""
+def from_record(
+    record: Record, mask_of: Callable[[Record], Mask], probabilities_of: Callable[[Record], Probabilities]
+) -> Finding:
+    """The finding of a record; `mask_of` finds its masks, `probabilities_of` what its model held for how likely.
+
+    KeyError, ValueError or TypeError where it is damaged.
+    """
     model, measures = record["model"], record["measures"]
     return Finding(
         id=record["id"],
@@ -175,6 +192,7 @@ def from_record(record: Record, mask_of: Callable[[Record], Mask]) -> Finding:
         measurement=_measurement(record["measurement"]) if record.get("measurement") else None,
         source=_source(record["source"]) if record.get("source") else None,
         marks=tuple(_mark(values) for values in record.get("marks", ())),
+        probabilities=probabilities_of(record["probabilities"]) if record.get("probabilities") else None,
     )
 
 
@@ -234,11 +252,12 @@ def _model(values: list[str]) -> ModelSource:
     return ModelSource(model_id, name, version, sha256, backend, datetime.fromisoformat(when))
 
 
-def masks_of(finding: Finding) -> tuple[Mask, ...]:
-    """The masks that a finding holds."""
-    return (finding.mask,) if finding.original is None else (finding.mask, finding.original)
+def voxels_of(finding: Finding) -> tuple[Voxels, ...]:
+    """The masks that a finding holds, and its model's probabilities."""
+    held = finding.mask, finding.original, finding.probabilities
+    return tuple(voxels for voxels in held if voxels is not None)
 
 
 def parts(findings: Findings) -> dict[str, int]:
-    """The masks that findings hold, by digest, with their bytes."""
-    return {mask.digest: len(mask.packed) for finding in findings for mask in masks_of(finding)}
+    """What findings hold of voxels, by digest, with the bytes."""
+    return {voxels.digest: len(voxels.packed) for finding in findings for voxels in voxels_of(finding)}

@@ -67,6 +67,7 @@ def proposed(proposals: Iterable[Proposal], stack: Stack, model: ModelSource) ->
             threshold=proposal.threshold,
             classes=tuple((label, round(float(probability), 4)) for label, probability in proposal.classes),
             heatmap=proposal.heatmap,
+            probabilities=proposal.probabilities,
         )
         findings.append(finding)
     return tuple(findings)
