@@ -98,13 +98,10 @@ class TestKinds:
         _, proposals = read_all(made, head)
         run = made.start(head)
         given = np.stack([answers(made.spec.weights, run.slicer.tensor(k))["probability"][0, 0] for k in range(12)])
-        (output,) = made.spec.outputs
         for proposal in proposals:
-            kept, mask = proposal.probabilities, proposal.mask
-            assert kept is not None
-            assert (kept.shape, kept.start, kept.extent) == (mask.shape, mask.start, mask.extent)
-            voxels = kept.voxels
-            assert np.array_equal(voxels >= round(output.threshold * 255), mask.voxels)
+            assert proposal.probabilities is not None
+            voxels, mask = proposal.probabilities.voxels, proposal.mask
+            assert np.array_equal(voxels >= round(made.spec.outputs[0].threshold * 255), mask.voxels)
             assert not voxels[~mask.voxels].any()
             np.testing.assert_allclose(voxels[mask.voxels] / 255, given[mask.voxels], atol=0.5 / 255 + 1e-4)
             assert voxels[mask.voxels].mean() / 255 == pytest.approx(proposal.score)
