@@ -27,7 +27,7 @@ from overread.domain.study import Stack
 from overread.domain.uids import uid_of
 from overread.imaging.boxes import around, common, cut, filled, halves, pulled_in, united
 from overread.imaging.paint import empty
-from overread.session.review import DRAWN, Step, measures_of, next_number, now
+from overread.session.review import Step, measures_of, next_number, now, readers_own
 
 
 def put(findings: Findings, finding_id: str, box: VoxelBox, stack: Stack, reader: Reader, verb: str) -> Step:
@@ -47,26 +47,8 @@ def laid(finding: Finding, box: VoxelBox, stack: Stack, act: Act) -> Finding:
 
 def new_box(findings: Findings, box: VoxelBox, stack: Stack, reader: Reader) -> tuple[str, Findings, str]:
     """Add a box of the reader's own; returns the step and its id."""
-    number, when = next_number(findings, stack.uid), now()
-    finding = Finding(
-        id=uid_of(stack.uid, reader.name, when.isoformat(), str(number)),
-        stack_uid=stack.uid,
-        series_uid=stack.identity.series_uid,
-        number=number,
-        label=DRAWN.label,
-        concept=DRAWN.concept,
-        category=DRAWN.category,
-        anatomy=None,
-        colour="#9B8CFF",
-        mask=filled(box, stack.grid.shape),
-        measures=None,
-        score=None,
-        model=None,
-        status=Status.EDITED,
-        acts=(Act(reader, "draw", when),),
-        kind=Kind.DETECTION,
-        box=box,
-    )
+    mask = filled(box, stack.grid.shape)
+    finding = readers_own(findings, stack, reader, "draw", mask, kind=Kind.DETECTION, box=box)
     return f"Add box {finding.title}", (*findings, finding), finding.id
 
 

@@ -8,10 +8,9 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Act, Code, Finding, Findings, Kind, Reader, Status, Term, find, with_finding
 from overread.domain.measurement import Measurement, Shape
 from overread.domain.study import Stack
-from overread.domain.uids import uid_of
 from overread.imaging.measuring import ANGLE, AREA, LENGTH, LONG_AXIS
 from overread.imaging.paint import empty
-from overread.session.review import Step, next_number, now
+from overread.session.review import Step, now, readers_own
 
 _GROUP = Code("125007", "DCM", "Measurement Group")
 # What a measurement is called until it is given the name of what was measured.
@@ -31,26 +30,9 @@ def measure_new(findings: Findings, made: Measurement, stack: Stack, reader: Rea
 
 def fresh(findings: Findings, made: Measurement, stack: Stack, reader: Reader) -> Finding:
     """A measurement as the finding that it would become."""
-    term, number, when = TERMS[made.shape], next_number(findings, stack.uid), now()
-    return Finding(
-        id=uid_of(stack.uid, reader.name, when.isoformat(), str(number)),
-        stack_uid=stack.uid,
-        series_uid=stack.identity.series_uid,
-        number=number,
-        label=term.label,
-        concept=term.concept,
-        category=term.category,
-        anatomy=None,
-        colour="#9B8CFF",
-        mask=empty(stack.grid.shape),
-        measures=None,
-        score=None,
-        model=None,
-        status=Status.EDITED,
-        acts=(Act(reader, "measure", when),),
-        kind=Kind.MEASUREMENT,
-        measurement=made,
-    )
+    nothing, term = empty(stack.grid.shape), TERMS[made.shape]
+    facts = {"kind": Kind.MEASUREMENT, "measurement": made}
+    return readers_own(findings, stack, reader, "measure", nothing, term, **facts)
 
 
 def remeasure(findings: Findings, finding_id: str, made: Measurement, reader: Reader) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from overread.domain.finding import (
     Act,
@@ -175,28 +176,38 @@ def _did(verb: str) -> str:
     return verb.removesuffix(" of").rstrip(":").lower()
 
 
-def draw_new(
-    findings: Findings, mask: Mask, stack: Stack, reader: Reader, measures: Measures | None = None
-) -> tuple[str, Findings, str]:
-    """Begin a finding of the reader's own; returns the step and its id. `measures` as in `redraw`."""
+def readers_own(
+    findings: Findings, stack: Stack, reader: Reader, verb: str, mask: Mask, term: Term = DRAWN, **facts: Any
+) -> Finding:
+    """A finding that no model had a part in, with the next number of its stack; ``facts`` are further fields of it."""
     number, when = next_number(findings, stack.uid), now()
-    finding = Finding(
+    own: dict[str, Any] = {
+        "measures": None,
+        "score": None,
+        "model": None,
+        "status": Status.EDITED,
+        "acts": (Act(reader, verb, when),),
+    }
+    return Finding(
         id=uid_of(stack.uid, reader.name, when.isoformat(), str(number)),
         stack_uid=stack.uid,
         series_uid=stack.identity.series_uid,
         number=number,
-        label=DRAWN.label,
-        concept=DRAWN.concept,
-        category=DRAWN.category,
+        label=term.label,
+        concept=term.concept,
+        category=term.category,
         anatomy=None,
         colour="#9B8CFF",
         mask=mask,
-        measures=measures or measured(mask, stack),
-        score=None,
-        model=None,
-        status=Status.EDITED,
-        acts=(Act(reader, "draw", when),),
+        **(own | facts),
     )
+
+
+def draw_new(
+    findings: Findings, mask: Mask, stack: Stack, reader: Reader, measures: Measures | None = None
+) -> tuple[str, Findings, str]:
+    """Begin a finding of the reader's own; returns the step and its id. `measures` as in `redraw`."""
+    finding = readers_own(findings, stack, reader, "draw", mask, measures=measures or measured(mask, stack))
     return f"Draw {finding.title}", (*findings, finding), finding.id
 
 
