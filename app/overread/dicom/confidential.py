@@ -41,9 +41,9 @@ _LISTS = {
 }
 # Where we do something else than the library's lists say, and why.
 OURS = {
-    # Clean Structured Content Option (E.3.5): the tree is kept, its text, names, dates and UIDs are not.
+    # Clean Structured Content Option (E.3.4): the tree is kept, its text, names, dates and UIDs are not.
     "ContentSequence": Action.CLEAN,
-    # Clean Graphics Option (E.3.4): graphics are kept, their text is not.
+    # Clean Graphics Option (E.3.3): graphics are kept, their text is not.
     "GraphicAnnotationSequence": Action.CLEAN,
     # A verifying observer is a sequence of type 1 in a verified report (PS3.3 C.17.2); the names in it become dummies.
     "VerifyingObserverSequence": Action.CLEAN,
@@ -52,7 +52,7 @@ OURS = {
     "OperatorIdentificationSequence": Action.REMOVE,
     "WaveformAnnotationSequence": Action.REMOVE,
     "ReferencedPerformedProcedureStepSequence": Action.EMPTY,
-    # What remains valid of the originals no longer is (E.1.1, item 8: digital signatures are removed).
+    # What remains valid of the originals no longer is (E.1.1: digital signatures are removed).
     "DigitalSignaturesSequence": Action.REMOVE,
     "MACParametersSequence": Action.REMOVE,
     # References from one object to others, by which derived objects open on their images: U inside, as in E.1.1.
@@ -60,7 +60,7 @@ OURS = {
     "ReferencedStudySequence": Action.CLEAN,
     # What a sample is called, and a free text that may hold anything (SR, C.17.3.2): D by way of its content item.
     "TextValue": Action.DUMMY,
-    # Names of parts and marks that people type, which the table leaves alone: free text all the same (E.3.6).
+    # Names of parts and marks that people type, which the table leaves alone: free text all the same (E.3.5).
     "TrackingID": Action.DUMMY,
     "SegmentLabel": Action.DUMMY,
     "SegmentDescription": Action.REMOVE,
@@ -111,7 +111,8 @@ DESCRIPTORS = frozenset(
 )
 # UIDs that name kinds of things, not things: they are the same everywhere.
 CLASSES = re.compile(r".*(ClassUID|SyntaxUID|SchemeUID|ContextUID|MappingResourceUID|ExtensionCreatorUID|VersionUID)$")
-# Numbers of the acquisition in private blocks that say nothing of the patient (from table E.3.10-1; numbers alone).
+# Retain Safe Private (E.3.10): numbers of the acquisition that say nothing of the patient, by the names that pydicom's
+# private dictionary has for them. Table E.3.10-1 lists more; which of these stand there was not compared.
 SAFE_PRIVATE = {
     ("GEMS_PARM_01", 0x0043, 0x39),  # b-value
     ("SIEMENS MR HEADER", 0x0019, 0x0C),  # b-value
@@ -149,7 +150,7 @@ def _table() -> tuple[dict[int, Action], tuple[tuple[tuple[int, ...], Action], .
 def action_for(tag: BaseTag) -> Action | None:
     """What the basic profile does with a standard attribute; None where the table does not name it.
 
-    Attributes that the dictionary does not know are removed: nobody can say what they hold (E.1.1, item 4).
+    Attributes that the dictionary does not know are removed: nobody can say what they hold (E.1.1).
     """
     single, ranges = _table()
     if tag in single:

@@ -7,9 +7,8 @@ from highdicom.base import SOPClass
 from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from overread import __version__
+from overread.dicom.equipment import equipment
 from overread.dicom.source import SourceHeaders, carry_over
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.study import Frame
 
 # Parts of the body that are there twice (PS3.16 Annex L, terms of CID 4031), of which images are usual.
@@ -43,12 +42,9 @@ def derived(
         sop_class_uid=sop_class,
         instance_number=1,
         modality=modality,
-        manufacturer=MANUFACTURER,
         transfer_syntax_uid=syntax,
         series_description=f"AI {headers.stack.identity.series_description} {kind}".strip()[:64],
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=__version__,
-        device_serial_number=__version__,
+        **equipment(),
         specific_character_set="ISO_IR 192",
     )
     carry_over(headers.first, made)

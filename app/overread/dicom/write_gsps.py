@@ -27,10 +27,9 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
-from overread import __version__
 from overread.dicom.derived import reference, with_side
+from overread.dicom.equipment import equipment
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.finding import Finding, Kind, Reader
 from overread.domain.geometry import Floats, plane_axes
 from overread.domain.measurement import Measurement, Shape
@@ -231,10 +230,7 @@ def _state(
         "series_number": series_number,
         "sop_instance_uid": hd.UID(),
         "instance_number": number,
-        "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": MODEL_NAME,
-        "software_versions": __version__,
-        "device_serial_number": __version__,
+        **equipment(),
         "content_label": "OVERREAD",
         "content_description": "Findings accepted by a reader. Not for clinical use.",
         "content_creator_name": person_name(reader.name),

@@ -10,9 +10,8 @@ from highdicom.sr import ObserverContext, PersonObserverIdentifyingAttributes
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from overread import __version__
+from overread.dicom.equipment import equipment
 from overread.dicom.source import SourceHeaders, carry_over, person_name
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.finding import Finding, Reader
 
 # Of CID 7010 this says no more than is known: "For Referring Provider" or "Quality Issue" are for people to say.
@@ -65,10 +64,7 @@ def write_ko(
         series_number=series_number,
         sop_instance_uid=hd.UID(),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=__version__,
-        device_serial_number=__version__,
+        **equipment(),
         series_description=f"AI {headers.stack.identity.series_description} KO".strip()[:64],
         specific_character_set="ISO_IR 192",
     )

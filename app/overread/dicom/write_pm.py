@@ -16,10 +16,10 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import format_number_as_ds
 
-from overread import __version__
+from overread.dicom.equipment import equipment
 from overread.dicom.source import SourceHeaders, carry_over, person_name
 from overread.dicom.write_sc import source_item
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME, algorithm_name, concept
+from overread.dicom.write_seg import algorithm_name, concept
 from overread.domain.finding import Finding, Reader
 from overread.domain.geometry import Floats, Grid, plane_axes
 from overread.domain.heatmap import Heatmap
@@ -105,10 +105,7 @@ def write_pm(
         series_number=series_number,
         sop_instance_uid=hd.UID(),
         instance_number=instance_number,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=__version__,
-        device_serial_number=__version__,
+        **equipment(),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[
             RealWorldValueMapping(

@@ -22,9 +22,10 @@ from pydicom.uid import RTStructureSetStorage
 from pydicom.valuerep import format_number_as_ds
 
 from overread.dicom.derived import derived, reference
+from overread.dicom.equipment import MANUFACTURER
 from overread.dicom.product import Left, Parcel
 from overread.dicom.source import SourceHeaders, person_name
-from overread.dicom.write_seg import MANUFACTURER, algorithm_name, concept
+from overread.dicom.write_seg import algorithm_name, concept
 from overread.domain.finding import Finding, Reader, Status
 from overread.domain.geometry import Floats
 from overread.imaging.outlines import keyholed, outlines

@@ -21,8 +21,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from overread import __version__
 from overread.dicom.derived import derived, reference, with_side
+from overread.dicom.equipment import MANUFACTURER, MODEL_NAME
 from overread.dicom.source import SourceHeaders, carry_over
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME
 from overread.domain.geometry import letters
 
 Bytes = NDArray[np.uint8]

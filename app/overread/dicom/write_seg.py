@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from overread import __version__
+from overread.dicom.equipment import MANUFACTURER, equipment
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
 from overread.domain.finding import Bools, Code, Finding, ModelSource, Reader, Status
 from overread.domain.study import Stack
-
-MANUFACTURER = "Overread"
-MODEL_NAME = "Overread (not for clinical use)"
 
 
 def concept(code: Code) -> CodedConcept:
@@ -110,10 +107,7 @@ def segmentation(
         series_number=series_number,
         sop_instance_uid=hd.UID(),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=__version__,
-        device_serial_number=__version__,
+        **equipment(),
         content_label="OVERREAD",
         content_description=said,
         content_creator_name=person_name(reader.name),

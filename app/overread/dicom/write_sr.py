@@ -22,11 +22,12 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from overread import __version__
+from overread.dicom.equipment import MANUFACTURER, MODEL_NAME
 from overread.dicom.groups import group, lines_of
 from overread.dicom.product import Left, Parcel
 from overread.dicom.regions import longest
 from overread.dicom.source import carry_over, person_name
-from overread.dicom.write_seg import MANUFACTURER, MODEL_NAME, algorithm_name
+from overread.dicom.write_seg import algorithm_name
 from overread.domain.finding import Finding, ModelSource, Reader
 from overread.domain.study import Stack
 
