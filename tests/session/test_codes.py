@@ -67,6 +67,15 @@ def test_one_of_ones_own() -> None:
         codes.search("odd")
 
 
+def test_what_is_typed_as_a_code() -> None:
+    made = codes.typed("77 99MINE Odd  thing")
+    assert made is not None
+    assert made.code == Code("77", "99MINE", "Odd  thing")
+    assert made.category is not None
+    for other in ("odd thing seen", "77 99MINE", "", "solitary nodule of lung"):
+        assert codes.typed(other) is None
+
+
 def test_a_folder_that_cannot_be_written() -> None:
     codes.own_table().parent.parent.mkdir(parents=True, exist_ok=True)
     codes.own_table().parent.write_text("in the way", encoding="utf-8")

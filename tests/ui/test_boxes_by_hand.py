@@ -277,3 +277,18 @@ def test_named_from_the_table_by_keys(driver: Driver) -> None:
     assert named.proposed is not None
     assert named.proposed.label == first.label
     assert session.undo_label == f"Relabel {first.title} as Solitary nodule of lung"
+
+
+def test_a_code_of_ones_own_is_kept_and_used(driver: Driver) -> None:
+    session, before = driver.session, chosen(driver)
+    finder = driver.window.term_finder
+    driver.key(Qt.Key.Key_L, CTRL)
+    QTest.keyClicks(finder.field, "77 99MINE Odd thing")
+    assert finder.list.item(0).text() == "Keep “Odd thing” as 77 99MINE, and call it so"
+    QTest.keyClick(finder.field, Qt.Key.Key_Return)
+    named = chosen(driver)
+    assert (named.label, named.concept.value, named.concept.scheme) == ("Odd thing", "77", "99MINE")
+    assert session.undo_label == f"Relabel {before.title} as Odd thing"
+    driver.key(Qt.Key.Key_L, CTRL)
+    QTest.keyClicks(finder.field, "odd")
+    assert finder.list.item(0).text() == "Odd thing    77 99MINE"

@@ -64,6 +64,14 @@ def search(text: str, kind: str = "finding", limit: int = 50) -> tuple[Concept, 
     return tuple(sorted(hits, key=rank)[:limit])
 
 
+def typed(text: str) -> Concept | None:
+    """A finding's concept as people type one, "12345 99MINE Odd thing"; None where the text is none."""
+    parts = text.split(maxsplit=2)
+    if len(parts) < 3 or not (parts[1] in _SCHEMES or parts[1].startswith("99")):
+        return None
+    return Concept("finding", Code(parts[0], parts[1], parts[2].strip()), _ABNORMAL)
+
+
 def add(concept: Concept) -> None:
     """Keep a concept of the reader's own; one of that code that is there already is replaced.
 

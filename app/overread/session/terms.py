@@ -21,12 +21,13 @@ def suggested(text: str, specs: Iterable[ModelSpec], findings: Findings) -> tupl
     words = text.lower().split()
     near = [term for term in (*named, *used) if all(word in term.label.lower() for word in words)]
     first: dict[tuple[str, str, str], Term] = {}
-    for term in (*near, *(_term(concept) for concept in codes.search(text))):
+    for term in (*near, *(as_term(concept) for concept in codes.search(text))):
         first.setdefault((term.label.lower(), term.concept.scheme, term.concept.value), term)
     return tuple(first.values())
 
 
-def _term(concept: codes.Concept) -> Term:
+def as_term(concept: codes.Concept) -> Term:
+    """What a finding is called by a concept."""
     return Term(concept.code.meaning, concept.code, concept.category or DRAWN.category)
 
 

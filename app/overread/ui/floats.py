@@ -1,4 +1,4 @@
-"""Sheets that float over the window: all keys, and the finders of an action or a concept by its name."""
+"""Sheets that float over the window: all keys, and finders, of an action by its name first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from overread.session import codes
 from overread.ui import style
 from overread.ui.action import Action
 from overread.ui.actions import ACTIONS, MOUSE
@@ -180,14 +179,3 @@ class Palette(Finder):
                     yield f"{action.text}{f'    {keys(action)}' if keys(action) else ''}", action.id
 
         super().__init__(parent, "What would you like to do?", fitting)
-
-
-class CodeFinder(Finder):
-    """Type what a finding, a place or a unit is called; `chosen` is the `session.codes.Concept`."""
-
-    def __init__(self, parent: QWidget, kind: str = "finding") -> None:
-        def fitting(text: str) -> Iterable[tuple[str, object]]:
-            for concept in codes.search(text, kind):
-                yield f"{concept.code.meaning}    {concept.code.value} {concept.code.scheme}", concept
-
-        super().__init__(parent, "What is it? SNOMED CT, DICOM", fitting)

@@ -67,13 +67,6 @@ class SlicePane(QWidget):
         self._redraft = True
         self.update()
 
-    def set_plane(self, plane: Plane) -> None:
-        """Show another plane."""
-        if plane is not self.plane:
-            self.plane = plane
-            self.setAccessibleName(f"{plane.value} slices")
-            self.note()
-
     # Geometry
 
     @property

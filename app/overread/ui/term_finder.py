@@ -7,25 +7,45 @@ from collections.abc import Iterable
 from PySide6.QtWidgets import QWidget
 
 from overread.domain.errors import UserError
+from overread.domain.finding import Term
+from overread.session import codes
+from overread.session.codes import Concept
 from overread.session.session import Session
-from overread.session.terms import suggested
+from overread.session.terms import as_term, suggested
 from overread.ui import naming
 from overread.ui.floats import Finder
 
 
 class TermFinder(Finder):
-    """Type what the selected finding is; `chosen` is the `Term`. What the models tell apart comes first."""
+    """Type what the selected finding is; `chosen` is the `Term`, or a `Concept` that is to be kept first.
+
+    What the models tell apart comes first.
+    """
 
     def __init__(self, session: Session, parent: QWidget) -> None:
-        def fitting(text: str) -> Iterable[tuple[str, object]]:
-            specs = [detector.spec for detector in session.detectors]
-            try:
-                terms = suggested(text, specs, session.shown_findings)
-            except UserError as error:
-                session.fail(error)
-                return
-            for term in terms:
-                yield f"{term.label}    {term.concept.value} {term.concept.scheme}", term
+        super().__init__(parent, "What is it? Or a code of your own: 12345 99MINE Odd thing", self._fitting)
+        self.session = session
+        self.chosen.connect(self._name)
 
-        super().__init__(parent, "What is it? SNOMED CT, DICOM", fitting)
-        self.chosen.connect(lambda term: naming.name(session, term))
+    def _fitting(self, text: str) -> Iterable[tuple[str, object]]:
+        specs = [detector.spec for detector in self.session.detectors]
+        own = codes.typed(text)
+        if own is not None:
+            yield f"Keep “{own.code.meaning}” as {own.code.value} {own.code.scheme}, and call it so", own
+        try:
+            terms = suggested(text, specs, self.session.shown_findings)
+        except UserError as error:
+            self.session.fail(error)
+            return
+        for term in terms:
+            yield f"{term.label}    {term.concept.value} {term.concept.scheme}", term
+
+    def _name(self, chosen: Term | Concept) -> None:
+        if isinstance(chosen, Concept):
+            try:
+                codes.add(chosen)
+            except UserError as error:
+                self.session.fail(error)
+                return
+            chosen = as_term(chosen)
+        naming.name(self.session, chosen)
