@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +20,7 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Findings
 from overread.session import review
 from overread.session.books import Book, Books
+from support.rights import shut
 from support.sitting import DOE, box_mask, finding_of, stack_of
 
 STACK = stack_of()
@@ -207,32 +206,16 @@ books.close()
     whole.close()
 
 
-@pytest.fixture
-def closed_folder() -> Iterator[Path]:
-    """A folder that this process cannot write: as root it is somebody else for as long as the test lasts."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))
-    root = os.geteuid() == 0
-    folder.chmod(0o755)
-    yield folder
-    if root:
-        os.seteuid(0)
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="rights are not those of POSIX here")
-def test_a_folder_that_turns_read_only(closed_folder: Path) -> None:
-    folder = closed_folder / "journals"
+def test_a_folder_that_turns_read_only(open_place: Path) -> None:
+    folder = open_place / "journals"
     books = Books(folder)
     steps = reviewed(books.opened(STACK.identity))
     for _ in range(9):
         next(steps)
     left = said(books.of(STACK.identity).findings)
     books.close()
-    for path in (*folder.iterdir(), folder):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    if os.geteuid() == 0:
-        os.seteuid(65534)
+    shut(folder)
     books = Books(folder)
     book = books.opened(STACK.identity)
     assert said(book.findings) == left
