@@ -75,7 +75,7 @@ def flooded(volume: Volume, inside: Mask, outside: Mask, through: int, progress:
     """Grow from seeds: both scribbles flood the gradient of the image until they meet (watershed from markers).
 
     skimage.segmentation.watershed on the gradient magnitude (Gaussian, one voxel) in mm. Neither can be interrupted
-    within: called off, the reader has the hand free at once and the worker after two seconds at the most. UserError
+    within: called off, the reader has the hand free at once, the worker when the call into the library ends. UserError
     where a scribble is missing or they span too much.
     """
     from scipy import ndimage  # slow imports, wanted with the first seeds
