@@ -27,13 +27,12 @@ def measure(mask: Mask, grid: Grid) -> Measures | None:
     counts = np.array([np.count_nonzero(pixels) for pixels in inner])
     down, across = grid.affine[:3, 1], grid.affine[:3, 2]
     pixel_mm2 = float(np.linalg.norm(np.cross(down, across)))
-    ends = {int(k): _ends_mm(inner[k], grid) for k in np.flatnonzero(counts)}
-    bounds = {k: _bound(points) for k, points in ends.items()}
+    bounds = _bounds(inner, grid)
     axes = (0.0, 0.0)
     # The most promising slices first: one that cannot hold a longer diameter is not looked at.
-    for k in sorted(bounds, key=lambda k: -bounds[k]):
-        if bounds[k] >= axes[0]:
-            axes = max(axes, _diameters(_hull(ends[k]), axes[0]))
+    for k in np.argsort(-bounds, kind="stable"):
+        if counts[k] and bounds[k] >= axes[0]:
+            axes = max(axes, _diameters(_hull(_ends_mm(inner[k], grid)), axes[0]))
     largest = int(counts.argmax())
     # Rounded here, once, so that the panel, the JSON and the SR say the same number.
     return Measures(
@@ -57,9 +56,24 @@ def _ends_mm(pixels: NDArray[np.bool_], grid: Grid) -> Points:
     return np.asarray((ends[:, None] + _AROUND).reshape(-1, 2) * grid.spacing[1:])
 
 
-def _bound(points: Points) -> float:
-    """No two of the points lie further apart than this: the widest of 24 directions, and how much none of them sees."""
-    return float(np.ptp(points @ _DIRECTIONS, axis=0).max() / np.cos(np.pi / 48)) + 1e-6
+def _bounds(inner: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """For each slice of a box, (n,): no two of its ends lie further apart, mm; less than nothing where it is empty.
+
+    The widest of 24 directions, and how much none of them sees.
+    """
+    held = inner.any(axis=2)
+    first = inner.argmax(axis=2)
+    last = inner.shape[2] - 1 - inner[:, :, ::-1].argmax(axis=2)
+    down, across = grid.spacing[1:]
+    rows = np.arange(inner.shape[1]) * down
+    bounds = np.full(len(inner), -np.inf)
+    for cosine, sine in _DIRECTIONS.T:
+        low, high = (rows * cosine + columns * (across * sine) for columns in (first, last))
+        most = np.where(held, np.maximum(low, high), -np.inf).max(axis=1)
+        least = np.where(held, np.minimum(low, high), np.inf).min(axis=1)
+        # Each end lies half a pixel further out, in the direction of its row or of its column.
+        np.maximum(bounds, most - least + max(abs(cosine) * down, abs(sine) * across), out=bounds)
+    return np.asarray(bounds / np.cos(np.pi / 48) + 1e-6)
 
 
 def _hull(points: Points) -> Points:

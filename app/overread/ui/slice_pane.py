@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QEnterEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
-from overread.domain.finding import Status
+from overread.domain.finding import Finding, Status
 from overread.domain.geometry import Floats, Plane
 from overread.domain.heatmap import Heatmap
 from overread.domain.view import Layout, Tool, slice_index
@@ -18,7 +19,7 @@ from overread.render.agreement import draw_agreement
 from overread.render.boxes import BoxMark, box_marks, box_text
 from overread.render.heat import shown_here
 from overread.render.measures import MeasureMark, measure_marks
-from overread.render.overlay import Layer
+from overread.render.overlay import Layer, finding_layers
 from overread.render.overlay import draw as draw_layers
 from overread.render.projection import Projection, project
 from overread.render.slices import compose
@@ -44,7 +45,9 @@ class SlicePane(QWidget):
         self._picture: QImage | None = None
         self._bytes: NDArray[np.uint8] | None = None
         self._stale = self._redraft = True
-        self._ground: NDArray[np.uint8] | None = None
+        self._ground: NDArray[np.uint8] | None = None  # all but the selected finding and what is in the hand
+        self._made_of: tuple[Any, ...] = ()
+        self._chosen: list[Finding] = []
         self._mouse: QPointF | None = None
         self.boxes_here: list[BoxMark] = []
         self._measures: list[MeasureMark] = []
@@ -146,35 +149,42 @@ class SlicePane(QWidget):
     def _compose(self, projection: Projection) -> None:
         image, view = self.session.image, self.session.view
         assert image is not None
-        ratio = self.devicePixelRatioF()
+        thick = 2.0 * self.devicePixelRatioF()
+        visible = self.desk.visible()
         self.boxes_here = self._box_marks(projection)
-        self._measures = measure_marks(self.desk.visible(), projection, view.selected)
+        self._measures = measure_marks(visible, projection, view.selected)
         self._heatmap = self._heatmap_here(projection)
-        picture = compose(
-            image.volume,
-            projection,
-            view.window,
-            invert=view.invert,
-            findings=self.desk.visible(),
-            live=self._live(projection) if view.overlays and view.compare is None else (),
-            boxes=self.boxes_here,
-            measures=self._measures,
-            heatmap=self._heatmap,
-            heat_opacity=view.heat_opacity,
-            selected=view.selected,
-            original=view.original,
-            opacity=view.opacity,
-            thickness=2.0 * ratio,
-        )
         agreement = self.desk.comparisons.now() if view.overlays and view.compare is not None else None
-        if agreement is not None:
-            draw_agreement(picture, agreement, projection, view.opacity, 2.0 * ratio)
-        self._ground, self._stale, self._redraft = picture, False, True
+        beneath: dict[str, Any] = {
+            "invert": view.invert,
+            "findings": [finding for finding in visible if finding.id != view.selected],
+            "live": self._live(projection) if view.overlays and view.compare is None else [],
+            "boxes": self.boxes_here,
+            "measures": self._measures,
+            "heatmap": self._heatmap,
+            "heat_opacity": view.heat_opacity,
+            "original": view.original,
+            "opacity": view.opacity,
+            "thickness": thick,
+        }
+        made_of = (image, projection, view.window, beneath, agreement)
+        if self._ground is None or self._made_of != made_of:
+            picture = compose(image.volume, projection, view.window, **beneath)
+            if agreement is not None:
+                draw_agreement(picture, agreement, projection, view.opacity, thick)
+            self._ground, self._made_of = picture, made_of
+        self._chosen = [finding for finding in visible if finding.id == view.selected]
+        self._stale, self._redraft = False, True
 
     def _draft(self, projection: Projection) -> None:
-        """Put what is in the hand onto the picture: while a pen draws, nothing else of it is drawn again."""
+        """Put the selected finding and what is in the hand onto the picture.
+
+        While a pen draws, and when it is lifted, nothing else of it is drawn again.
+        """
         assert self._ground is not None
-        view, drafts = self.session.view, self.desk.drafts(projection.axes, projection.index)
+        view, axes, index = self.session.view, projection.axes, projection.index
+        drafts = finding_layers(self._chosen, axes, index, view.selected, original=view.original)
+        drafts += self.desk.drafts(axes, index)
         picture = self._ground
         if drafts:
             picture = picture.copy()

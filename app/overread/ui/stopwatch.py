@@ -265,6 +265,7 @@ def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Fel
             ends.append(_mouse(pane, QEvent.Type.MouseButtonRelease, at(place + 3)))
             held |= parts(session.findings)
             program.processEvents()
+            program.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # as the event loop does, which is not running
         undone = sum(session.undo() for _ in range(count))
         memory = Felt((sum(held.values()) / 2**20,), (), f"{undone} of {count} strokes undone, {where}")
         return Felt(tuple(moves), (), where), Felt(tuple(ends), (), where), memory
