@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from overread.domain.errors import Cancelled
 from overread.domain.ports import Cancel
@@ -15,6 +19,7 @@ from overread.infer.backends import openvino as engine
 from overread.infer.backends.candidate import Candidate
 from overread.infer.backends.chain import CHAIN, Chain
 from overread.infer.backends.openvino import OpenVino
+from overread.infer.graphs import Graph
 from overread.infer.manifest import ModelSpec, read
 from overread.infer.selftest import SelfTest
 from support.engines import called_off
@@ -71,6 +76,52 @@ def test_what_was_called_off_before_does_not_run_and_it_serves_on(bright: ModelS
         backend.run(probe.input, cancel)
     answer = backend.run(probe.input, Cancel())
     np.testing.assert_allclose(answer["probability"], probe.outputs["probability"], atol=1e-4)
+
+
+def test_one_operation_that_takes_long_is_not_waited_for(tmp_path: Path) -> None:
+    """It is called off between operations; this network has but one that takes seconds, as on a large patch."""
+    backend = OpenVino().start(_one_long_operation(tmp_path), FP32, None)
+    tensor = np.ones((1, 1, 96, 96, 96), np.float32)
+    started = time.perf_counter()
+    expected = backend.run(tensor, Cancel())["sum"]
+    whole, taken = time.perf_counter() - started, []
+    for wait in (0.2, 0.3, 0.4):
+        cancel = Cancel()
+        timer = threading.Timer(wait * whole, lambda cancel=cancel, taken=taken: _call_off(cancel, taken))
+        timer.start()
+        with pytest.raises(Cancelled):
+            backend.run(tensor, cancel)
+        taken[-1] = time.perf_counter() - taken[-1]
+        timer.join()
+    assert max(taken) < 0.3 * whole, f"{taken} of {whole:.2f} s"
+    np.testing.assert_array_equal(backend.run(tensor, Cancel())["sum"], expected)
+
+
+def _call_off(cancel: Cancel, moments: list[float]) -> None:
+    moments.append(time.perf_counter())
+    cancel.cancel()
+
+
+def _one_long_operation(folder: Path) -> Graph:
+    """A network of one convolution of 25 × 25 × 25 voxels and 16 channels."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 96, 96, 96])
+    total = helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", 16, 72, 72, 72])
+    weights = numpy_helper.from_array(np.full((16, 1, 25, 25, 25), 1e-3, np.float32), "weights")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "weights"], ["sum"])], "long", [image], [total], [weights]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    (folder / "long.onnx").write_bytes(model)
+    return Graph(folder / "long.onnx", hashlib.sha256(model).hexdigest(), "image", ("sum",))
+
+
+def test_one_image_and_many_give_the_same(bright: ModelSpec) -> None:
+    backend = OpenVino().start(bright.graph, FP32, None)
+    batch = np.random.default_rng(3).normal(size=(3, 1, 256, 256)).astype(np.float32)
+    together = backend.run(batch, Cancel())["probability"]
+    for at in range(3):
+        alone = backend.run(batch[at : at + 1], Cancel())["probability"]
+        np.testing.assert_allclose(alone[0], together[at], atol=1e-5)
 
 
 def test_answers_stay_what_they_were_when_the_next_slice_runs(bright: ModelSpec) -> None:

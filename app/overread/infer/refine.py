@@ -43,13 +43,13 @@ def _around(indices: frozenset[int], reach: int, count: int) -> frozenset[int]:
 
 def _both_ways(refine: Refine, slicer: Slicer, backend: Backend, index: int) -> Outputs:
     tensor = slicer.tensor(index)
-    both = np.concatenate([tensor, tensor[..., ::-1]]) if refine.mirror else tensor
-    outputs = backend.run(both, Cancel())
-    require_numbers(outputs.values(), f"The second look gave no numbers for slice {index + 1}")
+    outputs = backend.run(tensor, Cancel())
+    mirrored = backend.run(np.ascontiguousarray(tensor[..., ::-1]), Cancel()) if refine.mirror else {}
+    require_numbers([*outputs.values(), *mirrored.values()], f"The second look gave no numbers for slice {index + 1}")
     if not refine.mirror:
         return dict(outputs)
     return {
-        name: (answer[:1] + (answer[1:, ..., ::-1] if answer.ndim == 4 else answer[1:])) / np.float32(2)
+        name: (answer + (mirrored[name][..., ::-1] if answer.ndim == 4 else mirrored[name])) / np.float32(2)
         for name, answer in outputs.items()
     }
 
