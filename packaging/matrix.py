@@ -170,7 +170,7 @@ def _simpleitk(case: Case) -> None:
             image = sitk.ReadImage(str(item.path))
             assert image.GetSize()[0] > 0
         return
-    corners = source_headers(case.stack).positions()
+    corners = source_headers(case.stack).positions
     found = [sitk.ReadImage(str(item.path)).TransformIndexToPhysicalPoint((0, 0, 0)) for item in case.files]
     found.sort(key=lambda at: float(case.stack.grid.to_index(at)[0]))
     assert np.allclose(found, corners, atol=1e-2), "another corner"

@@ -26,6 +26,7 @@ from overread.dicom.source import person_name, source_headers
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Reader, Status
 from overread.domain.study import Stack
+from overread.session.products import products
 from support.findings import READER, blob, finding, opened, three
 from support.series import changed, write_series
 
@@ -85,7 +86,7 @@ def _read_segmentation(path: Path, stack: Stack, findings: list[Finding]) -> Non
     seg = hd.seg.segread(path)
     assert seg.segmentation_type is hd.seg.SegmentationTypeValues.BINARY
     # By the headers: uneven stacks have no grid to ask.
-    where = np.array(source_headers(stack).positions())
+    where = np.array(source_headers(stack).positions)
     frames = seg.pixel_array.reshape(-1, *stack.grid.shape[1:])
     assert len(frames) == len(findings) * stack.grid.shape[0]
     for frame, group in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
@@ -351,3 +352,19 @@ def test_a_folder_that_was_there_stays(made: Stack, tmp_path: Path, monkeypatch:
     with pytest.raises(UserError, match="no"):
         export(made, three(made), tmp_path / "out", READER)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_headers_are_read_once_in_an_export_of_many_kinds(made: Stack, tmp_path: Path, monkeypatch: Any) -> None:
+    read: list[str] = []
+    real = pydicom.dcmread
+
+    def counted(path: Any, *given: Any, **more: Any) -> Any:
+        read.append(str(path))
+        return real(path, *given, **more)
+
+    monkeypatch.setattr(pydicom, "dcmread", counted)
+    written = export(made, [finding(made, blob(made))], tmp_path / "out", READER, products(["seg", "sr", "sc", "pdf"]))
+    assert len(written) == 4
+    assert [read.count(path) for path in made.paths] == [1] * len(made.paths)
+    pictures = [path for path in read if "/SC_" in path]
+    assert len(pictures) == 3  # by the gate for all kinds, for its own, and for its UIDs; not again with the report

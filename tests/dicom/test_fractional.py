@@ -79,7 +79,7 @@ def test_others_read_the_values_of_the_model(data: Path, tmp_path: Path, tool: C
     count = len(stack.frames)
     assert dataset.NumberOfFrames == 2 * count, "every slice of either segment, empty or not"
     seg = hd.seg.segread(written.path)
-    where = np.array(source_headers(stack).positions())
+    where = np.array(source_headers(stack).positions)
     shared = seg.SharedFunctionalGroupsSequence[0]
     for frame, group in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
         number = (group.get("SegmentIdentificationSequence") or shared.SegmentIdentificationSequence)[0]

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
-from overread.imaging.outlines import keyholed, outlines, patch
+from overread.imaging.outlines import enclosed_by, keyholed, outlines, patch
 
 PICTURES = npst.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
@@ -99,3 +99,22 @@ def test_a_full_picture_has_the_frame_as_its_outline(shape: tuple[int, int]) -> 
     (part,) = outlines(np.ones(shape, bool))
     assert _area(part.outer) == np.prod(shape)
     assert len(part.outer) == 4
+
+
+def test_all_lines_of_a_slice_at_once_are_filled_like_one_after_the_other() -> None:
+    chance = np.random.default_rng(4)
+    for _ in range(20):
+        picture = chance.random((17, 23)) < chance.uniform(0.2, 0.7)
+        lines = [keyholed(outline) - 0.5 for outline in outlines(picture)]
+        sizes = np.array([len(line) for line in lines])
+        voxels, apart = enclosed_by(np.concatenate(lines), sizes, picture.shape)
+        assert apart
+        assert np.array_equal(voxels, picture)
+        moved = [line + chance.uniform(-3, 3, 2) for line in (lines[0], lines[0] + 0.25)]
+        whole = np.zeros(picture.shape, int)
+        for line in moved:
+            rows, columns, inside = patch(line, picture.shape)
+            whole[rows, columns] += inside
+        voxels, apart = enclosed_by(np.concatenate(moved), np.array([len(line) for line in moved]), picture.shape)
+        assert np.array_equal(voxels, whole % 2 == 1)
+        assert apart == (whole.max() < 2)

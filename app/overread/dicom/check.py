@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.tag import Tag
 
 from overread.dicom.product import Parcel, Product, Wrong, require
 from overread.dicom.required import missing
@@ -20,18 +21,21 @@ _NO_IMAGES = frozenset(
     | {"ReferencedRequestSequence", "RequestAttributesSequence", "RTReferencedStudySequence"}
 )
 _FRAMES_OF_REFERENCE = frozenset({"FrameOfReferenceUID", "ReferencedFrameOfReferenceUID"})
+_CONTOUR = Tag("ContourData")
 
 
-def gate(parcel: Parcel, product: Product, paths: Sequence[Path]) -> None:
+def gate(parcel: Parcel, product: Product, paths: Sequence[Path], seen: set[str] | None = None) -> None:
     """Read a product's files back and compare them with the findings and their source.
 
-    UserError naming the object and the reason where anything differs.
+    `seen` are the SOP Instance UIDs that the gate has read in this export, to which it adds; without it the files that
+    were written before are read again. UserError naming the object and the reason where anything differs.
     """
     about = paths[0].name if paths else product.title
     try:
         require(bool(paths), "nothing was written")
-        known = {item.sop_instance_uid for item in parcel.earlier}
-        known |= {str(item.SOPInstanceUID) for files in parcel.before.values() for item in _objects(files)}
+        if seen is None:
+            seen = {str(item.SOPInstanceUID) for files in parcel.before.values() for item in _objects(files)}
+        known = seen | {item.sop_instance_uid for item in parcel.earlier}
         for path in paths:
             about = path.name
             require(path.parent == parcel.folder and path.is_file(), "it is not where it was to be")
@@ -39,6 +43,7 @@ def gate(parcel: Parcel, product: Product, paths: Sequence[Path]) -> None:
             for written in _objects([path]):
                 _common(written, parcel.headers, known)
                 known.add(str(written.SOPInstanceUID))
+                seen.add(str(written.SOPInstanceUID))
         about = paths[0].name
         product.check(parcel, paths)
     except Wrong as wrong:
@@ -60,10 +65,8 @@ def _objects(paths: Sequence[Path]) -> Iterator[Dataset]:
 def _common(written: Dataset, headers: SourceHeaders, known: set[str]) -> None:
     """What holds for every object that is derived from images; `known` are the objects written so far."""
     _identity(written, headers)
-    own = {str(image.SOPInstanceUID) for image in headers.images}
-    series = {str(image.SeriesInstanceUID) for image in headers.images}
-    uid = str(written.SOPInstanceUID)
-    require(str(written.SeriesInstanceUID) not in series, "it would join the source's own series")
+    own, uid = headers.uids, str(written.SOPInstanceUID)
+    require(str(written.SeriesInstanceUID) not in headers.series, "it would join the source's own series")
     require(uid not in own, "it would take the place of an image")
     require(uid not in known, "two objects have the same UID")
     meta = written.file_meta
@@ -71,11 +74,13 @@ def _common(written: Dataset, headers: SourceHeaders, known: set[str]) -> None:
     require(same, "its file header speaks of another object")
     place = {str(headers.first.get("FrameOfReferenceUID", ""))}
     study = str(headers.first.StudyInstanceUID)
-    for element in _elements(written):
+    for element in _elements(written, set()):
         if element.keyword in _FRAMES_OF_REFERENCE:
             require(str(element.value) in place, "another frame of reference")
         if element.keyword == "ReferencedSOPInstanceUID":
-            require(str(element.value) in own | known | {uid, study}, "it refers to an object that is not in the study")
+            named = str(element.value)
+            there = named in own or named in known or named in (uid, study)
+            require(there, "it refers to an object that is not in the study")
     if headers.first.get("LossyImageCompression") == "01" and "PixelData" in written:
         require(written.get("LossyImageCompression") == "01", "it hides that its source was compressed with loss")
     absent = missing(written)
@@ -91,10 +96,20 @@ def _identity(written: Dataset, headers: SourceHeaders) -> None:
             require(written.get(keyword) == headers.first.get(keyword), f"{keyword} differs from the source")
 
 
-def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    """All elements of a dataset and its sequences, without what only names the study or an order."""
-    for element in dataset:
+def _elements(dataset: Dataset, seen: set[tuple[int, str | None, bytes]]) -> Iterator[DataElement]:
+    """All elements of a dataset and its sequences, without what only names the study or an order.
+
+    What stands in a file with the very same bytes twice is given once, and points of contours are not: each of them
+    takes pydicom long, there may be a million, and the check of structure sets reads them in its own way.
+    """
+    for tag in sorted(dataset.keys()):
+        raw = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
+            if tag == _CONTOUR or (tag, raw.VR, raw.value) in seen:
+                continue
+            seen.add((tag, raw.VR, raw.value))
+        element = dataset[tag]
         yield element
         if element.VR == "SQ" and element.keyword not in _NO_IMAGES:
             for item in element.value:
-                yield from _elements(item)
+                yield from _elements(item, seen)

@@ -9,17 +9,19 @@ import numpy as np
 import pydicom
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from overread.dicom.check_seg import same_concept
 from overread.dicom.product import Parcel, Product, require
 from overread.dicom.source import person_name
 from overread.dicom.write_rtstruct import description, generation, roi_name, write_rtstruct
 from overread.domain.finding import Bools, Finding
-from overread.domain.geometry import Floats
 from overread.domain.study import Stack
-from overread.imaging.outlines import patch
+from overread.imaging.outlines import enclosed_by
 
 _PLANE_MM = 1e-3
+_KIND, _COUNT, _DATA = Tag("ContourGeometricType"), Tag("NumberOfContourPoints"), Tag("ContourData")
 # Problems after which slices still are parallel, stand one behind the other and are measured: contours may lie on them.
 _HARMLESS = frozenset({"lossy", "several-images", "mixed-orientation", "no-thickness"})
 
@@ -89,37 +91,59 @@ def _references(written: Dataset, parcel: Parcel) -> None:
 
 
 def _voxels(drawn: Dataset, parcel: Parcel, number: int) -> Bools:
-    """The voxels of the stack that lie within the contours of a region."""
-    grid, where = parcel.stack.grid, parcel.headers.positions()
+    """The voxels of the stack that lie within the contours of a region.
+
+    Noise has a hundred thousand contours: what they say is taken as it stands in the file, as pydicom takes long for
+    each value, and all of a slice are filled at once.
+    """
+    grid = parcel.stack.grid
+    slices, points = [], []
     places = {(frame.sop_instance_uid, frame.index): k for k, frame in enumerate(parcel.stack.frames)}
-    in_slices: dict[int, list[Floats]] = {}
-    across = np.linalg.pinv(grid.affine[:3, 1:3])
-    normal = np.cross(grid.directions[:, 2], grid.directions[:, 1])
+    known: dict[bytes, int] = {}
     for contour in drawn.ContourSequence:
-        require(contour.ContourGeometricType == "CLOSED_PLANAR", "a contour is not closed")
-        (image,) = contour.ContourImageSequence
-        k = places.get(_named(image), -1)
-        require(k >= 0, "a contour refers to an image that is not in the series")
-        points = _points(contour)
-        require(len(points) == int(contour.NumberOfContourPoints), "a contour lost points")
-        offset = points - where[k]
-        require(bool(np.abs(offset @ normal).max() < _PLANE_MM), f"a contour of region {number} lies off its image")
-        in_slices.setdefault(k, []).append(offset @ across.T)
+        require(_written(contour, _KIND).strip() == b"CLOSED_PLANAR", "a contour is not closed")
+        slices.append(_image(contour, places, known))
+        data = _written(contour, _DATA)
+        require((data.count(b"\\") + 1) == 3 * int(_written(contour, _COUNT)), "a contour lost points")
+        points.append(data)
     voxels = np.zeros(grid.shape, np.bool_)
-    for k, lines in in_slices.items():
-        for line in lines:
-            rows, columns, inside = patch(line, grid.shape[1:])
-            require(not (voxels[k, rows, columns] & inside).any(), "contours of a slice overlap")
-            voxels[k, rows, columns] |= inside
+    if not slices:
+        return voxels
+    of = np.array(slices)
+    sizes = np.array([data.count(b"\\") // 3 + 1 for data in points])
+    offset = np.array(b"\\".join(points).split(b"\\"), np.float64).reshape(-1, 3)
+    offset -= np.repeat(np.array(parcel.headers.positions)[of], sizes, axis=0)
+    normal = np.cross(grid.directions[:, 2], grid.directions[:, 1])
+    require(bool(np.abs(offset @ normal).max() < _PLANE_MM), f"a contour of region {number} lies off its image")
+    flat = offset @ np.linalg.pinv(grid.affine[:3, 1:3]).T
+    for k in np.unique(of):
+        here = of == k
+        voxels[k], apart = enclosed_by(flat[np.repeat(here, sizes)], sizes[here], grid.shape[1:])
+        require(apart, "contours of a slice overlap")
     return voxels
 
 
-def _points(contour: Dataset) -> Floats:
-    """The points of a contour, mm, shape (n, 3), from what stands in the file; pydicom takes long for each number."""
-    written = contour.get_item("ContourData")
-    numbers = written.value if isinstance(written, RawDataElement) else None
-    values = numbers.split(b"\\") if isinstance(numbers, bytes) else contour.ContourData
-    return np.array(values, np.float64).reshape(-1, 3)
+def _image(contour: Dataset, places: dict[tuple[str, int], int], known: dict[bytes, int]) -> int:
+    """The slice (k) of the one image that a contour names; `known` are the slices by what stood in the file."""
+    raw = contour.get_item("ContourImageSequence")
+    held = raw.value if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) else b""
+    if held not in known:
+        (image,) = contour.ContourImageSequence
+        k = places.get(_named(image), -1)
+        require(k >= 0, "a contour refers to an image that is not in the series")
+        if not held:
+            return k
+        known[held] = k
+    return known[held]
+
+
+def _written(item: Dataset, tag: BaseTag) -> bytes:
+    """The value of a textual attribute as it stands in the file."""
+    raw = item.get_item(tag)
+    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
+        return raw.value
+    value = item[tag].value
+    return "\\".join(map(str, value if isinstance(value, MultiValue) else [value])).encode()
 
 
 RTSTRUCT = Product("rtstruct", "RT Structure Set", _write, _check, refuse)

@@ -66,7 +66,7 @@ def lies(written: Dataset, headers: SourceHeaders, index: int, *, in_place: bool
         frame = headers.first.FrameOfReferenceUID
         require(written.get("FrameOfReferenceUID") == frame, "it has another frame of reference")
         position = np.array(written.ImagePositionPatient, float)
-        require(bool(np.abs(position - headers.positions()[index]).max() < _PLACE_MM), "it lies in another place")
+        require(bool(np.abs(position - headers.positions[index]).max() < _PLACE_MM), "it lies in another place")
         expected = np.concatenate([grid.directions[:, 2], grid.directions[:, 1]])
         turned = np.array(written.ImageOrientationPatient, float)
         require(bool(np.abs(turned - expected).max() < 1e-4), "it is turned in another way")

@@ -105,7 +105,7 @@ def check_seg(
         spacing = [float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing]
         require(bool(np.allclose(spacing, stack.grid.spacing[1:], rtol=1e-4)), "another pixel spacing")
     place = {(frame.sop_instance_uid, frame.index): k for k, frame in enumerate(stack.frames)}
-    where = headers.positions() if stack.grid.oriented else []
+    where = headers.positions if stack.grid.oriented else []
     # The byte that fills up to an even number may look like another frame where frames have few pixels.
     written.pixel_array_options(allow_excess_frames=False)
     pixels = written.pixel_array.reshape(-1, written.Rows, written.Columns)

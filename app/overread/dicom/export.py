@@ -92,6 +92,7 @@ class Shipment:
         with quiet():
             parcel = Parcel("", source_headers(stack), (), reader, 0, self._partial, "", volume, window)
             before: dict[str, tuple[Path, ...]] = {}
+            seen: set[str] = set()
             for product, those in plan.carried:
                 number = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400)
                 own = replace(
@@ -107,7 +108,7 @@ class Shipment:
                     earlier=tuple(i for i in earlier if (i.product, i.stack_uid) == (product.name, stack.uid)),
                 )
                 paths = tuple(product.write(own))
-                gate(own, product, paths)
+                gate(own, product, paths, seen)
                 before[product.name] = paths
                 self.written += [_written(path, product, stack) for path in paths]
         self.written[-1] = replace(self.written[-1], remark=plan.remark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pydicom
@@ -62,6 +63,17 @@ class SourceHeaders:
         """Whether the frames come from one file, which numbers them."""
         return "PerFrameFunctionalGroupsSequence" in self.first
 
+    @cached_property
+    def uids(self) -> frozenset[str]:
+        """SOP Instance UIDs of the files."""
+        return frozenset(str(image.SOPInstanceUID) for image in self.images)
+
+    @cached_property
+    def series(self) -> frozenset[str]:
+        """Series Instance UIDs of the files."""
+        return frozenset(str(image.SeriesInstanceUID) for image in self.images)
+
+    @cached_property
     def positions(self) -> list[NDArray[np.float64]]:
         """Image Position (Patient) of every frame, mm in LPS, from the headers themselves."""
         if self.multiframe:

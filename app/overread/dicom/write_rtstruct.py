@@ -16,7 +16,7 @@ import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from numpy.typing import NDArray
-from pydicom import DataElement, Dataset
+from pydicom import DataElement, Dataset, Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import RTStructureSetStorage
 from pydicom.valuerep import format_number_as_ds
@@ -74,7 +74,7 @@ class _Planes:
     """Where corners of pixels lie: in the plane that the slice's own header gives, not in that of the mean grid."""
 
     def __init__(self, headers: SourceHeaders) -> None:
-        self._where = headers.positions()
+        self._where = headers.positions
         self._axes = headers.stack.grid.affine[:3, 1:3]
 
     def points(self, k: int, corners: NDArray[np.intp]) -> Floats:
@@ -150,11 +150,12 @@ def _in_slices(finding: Finding, headers: SourceHeaders, planes: _Planes) -> Ite
     first, top, left = finding.mask.start
     number = 0
     for k, pixels in enumerate(finding.mask.inner, first):
+        images = Sequence([reference(headers.first, headers.stack.frames[k])])
         for outline in outlines(pixels):
             number += 1
             points = planes.points(k, keyholed(outline) + np.array([top, left]))
             contour = Dataset()
-            contour.ContourImageSequence = [reference(headers.first, headers.stack.frames[k])]
+            contour.ContourImageSequence = images  # the one item of all contours of a slice
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
             contour.ContourNumber = number

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from overread.domain.finding import Bools
+from overread.domain.geometry import Floats
 from overread.imaging.editing.outline import enclosed
 
 Corners = NDArray[np.intp]
@@ -100,6 +101,8 @@ def keyholed(outline: Outline) -> Corners:
 
     The channels run along pixel edges, so they take no pixel away whatever rule a reader fills by.
     """
+    if not outline.holes:
+        return outline.outer
     holes = sorted(outline.holes, key=lambda ring: (int(ring[0, 0]), int(ring[0, 1])))
     rings = [outline.outer, *holes]
     start = np.concatenate(rings)
@@ -139,3 +142,27 @@ def patch(line: ArrayLike, shape: tuple[int, int]) -> tuple[slice, slice, Bools]
     (top, left), (rows, columns) = low.tolist(), (high - low).tolist()
     inside = enclosed(points - low, (rows, columns))
     return slice(top, top + rows), slice(left, left + columns), inside
+
+
+def enclosed_by(lines: Floats, sizes: NDArray[np.intp], shape: tuple[int, int]) -> tuple[Bools, bool]:
+    """The pixels of a picture of `shape` that closed lines enclose by the even-odd rule, and whether none lies in two.
+
+    `lines` are the points (row, column) of all lines one after the other, shape (n, 2), of which each has so many as
+    `sizes` say; the first pixel's centre is at (0, 0). What `patch` says of each of them, of all at once.
+    """
+    first = np.cumsum(sizes) - sizes
+    following = np.arange(1, len(lines) + 1)
+    following[first + sizes - 1] = first
+    (r0, c0), (r1, c1) = lines.T, lines[following].T
+    low = np.ceil(np.minimum(r0, r1)).clip(0, shape[0]).astype(np.intp)
+    crossed = np.ceil(np.maximum(r0, r1)).clip(0, shape[0]).astype(np.intp) - low
+    edge = np.repeat(np.arange(len(lines)), crossed)
+    row = low[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(crossed) - crossed, crossed)
+    column = c0[edge] + (row - r0[edge]) / (r1 - r0)[edge] * (c1 - c0)[edge]
+    begin = np.ceil(column).clip(0, shape[1]).astype(np.intp)
+    turns = np.bincount(row * (shape[1] + 1) + begin, minlength=shape[0] * (shape[1] + 1))
+    inside = np.cumsum(turns.reshape(shape[0], shape[1] + 1), axis=1)[:, :-1] % 2 == 1
+    # Along a row each line goes in and out in turn. Where no pixel lies in two, the lengths add up to what is inside.
+    line = np.repeat(np.arange(len(sizes)), sizes)[edge]
+    ends = begin[np.lexsort((begin, row, line))]
+    return inside, int((ends[1::2] - ends[::2]).sum()) == int(inside.sum())
