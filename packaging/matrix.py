@@ -31,7 +31,7 @@ from overread.dicom.source import source_headers  # noqa: E402
 from overread.domain.errors import UserError  # noqa: E402
 from overread.domain.finding import Finding, Kind, Status  # noqa: E402
 from overread.domain.geometry import acquired_plane  # noqa: E402
-from overread.domain.heatmap import Heatmap  # noqa: E402
+from overread.domain.heatmap import Heatmap, Reason  # noqa: E402
 from overread.domain.measurement import Shape  # noqa: E402
 from overread.domain.ports import Cancel  # noqa: E402
 from overread.domain.probability import Probabilities  # noqa: E402
@@ -214,7 +214,7 @@ ORACLES: dict[str, tuple[str, ...]] = {
 
 
 def findings(stack: Stack) -> list[Finding]:
-    """One of each kind: accepted, edited, a box, a class with its heatmap, a length."""
+    """One of each kind: accepted, with probabilities and why; edited; a box; a class with its heatmap; a length."""
     shape, nothing = stack.grid.shape, np.zeros(stack.grid.shape, bool)
     plane = acquired_plane(stack.grid)
     k, j, i = (size // 2 for size in shape)
@@ -233,8 +233,10 @@ def findings(stack: Stack) -> list[Finding]:
     length = measured(Shape.LENGTH, ((float(k), j / 2, i / 2), (float(k), float(j), float(i))), plane, stack)
     sure = made_up.finding(stack, leaving.ball(stack, (0.5, 0.3, 0.3), 0.12))
     values = sure.mask.inner * np.random.default_rng(2).integers(128, 256, sure.mask.extent, np.uint8)
+    why = Reason(replace(seen, method="Seg-Grad-CAM", backend="OpenVINO CPU bf16"), sure.mask.digest, made_up.WHEN)
+    likely = Probabilities.of(values, sure.mask.start, sure.mask.shape)
     return [
-        replace(sure, probabilities=Probabilities.of(values, sure.mask.start, sure.mask.shape)),
+        replace(sure, probabilities=likely, reasons=(why,)),
         made_up.finding(stack, leaving.ball(stack, (0.5, 0.36, 0.36), 0.1), 2, status=Status.EDITED),
         made_up.finding(stack, solid, 3, kind=Kind.DETECTION, box=box, measures=None),
         made_up.finding(stack, nothing, 4, kind=Kind.CLASSIFICATION, threshold=0.5, heatmap=seen, measures=None),

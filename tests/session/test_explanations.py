@@ -12,8 +12,9 @@ import pytest
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding
 from overread.domain.geometry import Plane, plane_axes
+from overread.domain.reasons import heatmaps
 from overread.session.explanations import Explanations, on_slice
-from overread.session.review import draw_new, redraw
+from overread.session.review import accept, draw_new, redraw
 from overread.session.state import Phase
 from support.series import write_series
 from support.sitting import DOE, Sitting, box_mask, detectors
@@ -52,6 +53,7 @@ def test_asked_once_kept_by_slice_and_voxels(sitting: Sitting) -> None:
     why = Explanations(session, lambda: told.append(1))
     before, undo = session.findings, session.undo_label
     first = before[0]
+    assert session.image is not None
     look_at(sitting, 2)
     assert why.answerable(first)
     assert why.here(first, Plane.AXIAL, 2) is None
@@ -60,29 +62,81 @@ def test_asked_once_kept_by_slice_and_voxels(sitting: Sitting) -> None:
     why.ask(first)
     assert len(session.jobs.running) == 1, "the same question is not asked twice"
     sitting.settle()
+    first = session.findings[0]
     shown = why.here(first, Plane.AXIAL, 2)
     assert shown is not None
     assert (shown.label, shown.method, shown.index, len(told)) == ("Bright", "Seg-Grad-CAM", 2, 1)
     assert np.flatnonzero(shown.values[2]).tolist() == [3, 4], "cells of columns 24 to 40"
     assert why.here(first, Plane.AXIAL, 3) is why.here(first, Plane.CORONAL, 2) is None
-    assert (session.findings, session.undo_label) == (before, undo), "no step of the review"
+    assert (replace(first, reasons=()), *session.findings[1:]) == before
+    assert session.undo_label == undo, "no step of the review"
+    assert heatmaps(first) == (shown,)
+    assert shown.backend == "ONNX Runtime CPU fp32"
     why.ask(first)
     assert session.jobs.running == ()
     assert len(told) == 2
 
     # Edited: the region is what the finding is now.
-    assert session.image is not None
     smaller = box_mask(first.mask.shape, (2, 16, 24), (1, 8, 8))
     session.edit(*redraw(session.findings, first.id, smaller, session.image.stack, DOE, "Erase"))
     edited = session.findings[0]
     assert why.here(edited, Plane.AXIAL, 2) is None
+    assert heatmaps(edited) == (), "stale"
     why.ask(edited)
     sitting.settle()
-    now = why.here(edited, Plane.AXIAL, 2)
+    now = why.here(session.findings[0], Plane.AXIAL, 2)
     assert now is not None
     assert np.argwhere(now.values).tolist() == [[2, 3]]
     assert session.undo()
-    assert why.here(session.findings[0], Plane.AXIAL, 2) is shown
+    assert why.here(session.findings[0], Plane.AXIAL, 2) == shown
+    assert heatmaps(session.findings[0]) == (shown,)
+
+
+def test_answers_outlive_the_sitting_and_stand_in_the_journal(
+    sitting: Sitting, sit: Callable[..., Sitting], tmp_path: Path
+) -> None:
+    session = sitting.session
+    why = Explanations(session, lambda: None)
+    assert session.image is not None
+    for k in (1, 2):
+        look_at(sitting, k)
+        why.ask(session.findings[0])
+        sitting.settle()
+    first = session.findings[0]
+    session.edit(*accept(session.findings, [first.id], DOE))
+    assert session.undo()
+    assert session.redo()
+    given, who = session.findings[0], session.image.stack.identity
+    assert [heatmap.index for heatmap in heatmaps(given)] == [1, 2]
+    told = [entry for entry in session.journal(who).entries() if entry.verb == "explain"]
+    assert [entry.label for entry in told] == [f"{MODEL} 1.0.0: Seg-Grad-CAM of Bright 1, slice {k}" for k in (2, 3)]
+    assert session.journal(who).broken() is None
+    sitting.close()
+
+    later = sit()  # without any model
+    later.open(tmp_path / "mr")
+    again = later.session.findings[0]
+    assert again == given
+    assert Explanations(later.session, lambda: None).here(again, Plane.AXIAL, 2) == heatmaps(given)[1]
+    assert later.session.undo()
+    assert heatmaps(later.session.findings[0]) == heatmaps(given), "no step, so nothing that undo takes back"
+
+
+def test_a_window_that_is_read_only_shows_and_does_not_keep(
+    sitting: Sitting, sit: Callable[..., Sitting], tmp_path: Path
+) -> None:
+    second = sit(detectors(tmp_path / "models"))
+    second.open(tmp_path / "mr")
+    session = second.session
+    assert session.closed is not None
+    why = Explanations(session, lambda: None)
+    look_at(second, 2)
+    why.ask(session.findings[0])
+    second.settle()
+    assert why.here(session.findings[0], Plane.AXIAL, 2) is not None
+    assert session.findings == sitting.session.findings
+    assert session.findings[0].reasons == ()
+    assert second.errors == []
 
 
 def test_a_question_gives_way(sitting: Sitting, tmp_path: Path) -> None:
@@ -99,6 +153,7 @@ def test_a_question_gives_way(sitting: Sitting, tmp_path: Path) -> None:
     why.ask(first)
     assert len(session.jobs.running) == 1, "the reader has gone on"
     sitting.settle()
+    first = session.findings[0]
     assert why.here(first, Plane.AXIAL, 2) is None
     assert why.here(first, Plane.AXIAL, 3) is not None
     look_at(sitting, 1)

@@ -19,13 +19,15 @@ from overread.dicom.export import Written, export
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Kind
 from overread.domain.geometry import Plane, acquired_plane, plane_axes
-from overread.domain.heatmap import Heatmap
+from overread.domain.heatmap import Heatmap, Reason
+from overread.domain.reasons import with_reason
 from overread.domain.study import Stack
 from overread.session.products import products
-from support.findings import READER, finding, opened
+from support.findings import READER, WHEN, blob, finding, opened
 from support.leaving import faults, spoil
 from support.series import write_series
 
+RAN = "OpenVINO CPU bf16"
 VALUES = np.random.default_rng(5).normal(0, 2, (5, 4)).astype(np.float32)
 
 
@@ -35,6 +37,19 @@ def classified(stack: Stack, plane: Plane, index: int, number: int = 1) -> Findi
     heat = Heatmap.of(VALUES, extent, plane, index, "Pneumonia", "Grad-CAM", "stage4.conv2")
     about = {"kind": Kind.CLASSIFICATION, "score": 0.8, "threshold": 0.5, "measures": None, "label": "Pneumonia"}
     return finding(stack, np.zeros(stack.grid.shape, bool), number, heatmap=heat, **about)
+
+
+def asked(stack: Stack, *slices: int, label: str = "FLAIR abnormality") -> Finding:
+    """What a model drew, and what it answered on some slices when it was asked why; on the last one before an edit."""
+    plane = acquired_plane(stack.grid)
+    rows, columns = plane_axes(stack.grid, plane).size(stack.grid.shape)
+    found = finding(stack, blob(stack, 1))
+    method = "Seg-Grad-CAM" if label else "Eigen-CAM, not class specific"
+    for number, k in enumerate(slices):
+        heat = Heatmap.of(VALUES + number, (-1.5, 2.0, rows - 2.0, columns + 1.5), plane, k, label, method, "mid", RAN)
+        stale = k == slices[-1]
+        (found,) = with_reason((found,), found.id, Reason(heat, "0" * 64 if stale else found.mask.digest, WHEN))
+    return found
 
 
 def leave(stack: Stack, out: Path, *findings: Finding) -> list[Written]:
@@ -72,8 +87,55 @@ def test_maps_lie_where_the_network_looked(data: Path, tmp_path: Path, tool: Cal
         assert said in derived.DerivationDescription
 
 
+@pytest.mark.parametrize("name", REAL)
+def test_what_a_reader_asked_for_leaves_with_the_finding(
+    data: Path, tmp_path: Path, tool: Callable[[str], str], name: str
+) -> None:
+    stack = opened(data / "dicom" / name, tmp_path / "scratch")
+    k = stack.grid.shape[0] // 2
+    meant = asked(stack, k, k + 1, k - 1)
+    written = leave(stack, tmp_path / "out", meant)
+    assert len(written) == 2, "the stale one stays"
+    for number, item in enumerate(written):
+        heat = meant.reasons[number].heatmap
+        assert not faults(item.path, tool)
+        _lies(item.path, stack, meant, heat)
+        (derived,) = pydicom.dcmread(item.path).PerFrameFunctionalGroupsSequence[0].DerivationImageSequence
+        assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == stack.frames[heat.index].sop_instance_uid
+        said = ("Seg-Grad-CAM for FLAIR abnormality", "layer mid", "5 x 4 cells", "version 1.2.0", RAN, meant.id)
+        assert all(part in derived.DerivationDescription for part in said)
+
+
+def test_a_map_of_no_class_says_so(made: Stack, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    (written,) = leave(made, tmp_path / "out", asked(made, 3, 2, label=""))
+    assert not faults(written.path, tool)
+    (derived,) = pydicom.dcmread(written.path).PerFrameFunctionalGroupsSequence[0].DerivationImageSequence
+    assert "Eigen-CAM, not class specific, layer mid" in derived.DerivationDescription
+    assert "for Glioma" not in derived.DerivationDescription
+    assert "stands out to the network" in derived.DerivationDescription
+
+
+def test_a_map_of_what_was_redrawn_stays_and_is_told(made: Stack, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="redrawn after its heatmap was asked for"):
+        leave(made, tmp_path / "out", asked(made, 2))
+
+
+def test_what_was_asked_for_is_captured_too(made: Stack, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    meant = asked(made, 4, 2, 1)
+    written = export(made, [meant], tmp_path / "out", READER, products(["sc"]))
+    plain, first, second = (pydicom.dcmread(item.path) for item in written)
+    assert not [fault for item in written for fault in faults(item.path, tool)]
+    assert "Heatmap" not in plain.DerivationDescription
+    for capture, k in ((first, 4), (second, 2)):
+        assert "Heatmap: Seg-Grad-CAM for FLAIR abnormality, layer mid, 5 x 4 cells of" in capture.DerivationDescription
+        assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == made.frames[k].sop_instance_uid
+        bar = capture.pixel_array[: plain.Rows // 2, plain.Columns :].astype(int)
+        assert bar.size == 0 or np.ptp(bar, axis=2).max() > 100, "no colours beside the image"
+        assert capture.Rows > plain.Rows, "a line more"
+
+
 def _by_dcmqi(path: Path) -> sitk.Image:
-    folder = path.parent / "dcmqi"
+    folder = path.parent / f"dcmqi-{path.stem}"
     folder.mkdir()
     reader = Path(sys.executable).with_name("paramap2itkimage")
     command = [str(reader), "--inputDICOM", str(path), "--outputDirectory", str(folder), "--outputType", "nrrd"]
@@ -90,14 +152,14 @@ def test_faint_maps_are_sound(made: Stack, tmp_path: Path, tool: Callable[[str],
     assert not faults(written.path, tool)
 
 
-def _lies(path: Path, stack: Stack, meant: Finding) -> None:
+def _lies(path: Path, stack: Stack, meant: Finding, asked_for: Heatmap | None = None) -> None:
     """Each cell, as highdicom and dcmqi place it, covers the pixels that the heatmap says it covers."""
-    heat = meant.heatmap
+    heat = asked_for or meant.heatmap
     assert heat is not None
     placed = hd.imread(path).get_volume_geometry()
     assert placed is not None
     image = _by_dcmqi(path)
-    assert np.array_equal(np.squeeze(sitk.GetArrayFromImage(image), axis=0), VALUES)
+    assert np.array_equal(np.squeeze(sitk.GetArrayFromImage(image), axis=0), heat.values)
     axes = plane_axes(stack.grid, heat.plane)
     row0, column0, row1, column1 = heat.extent
     for row in range(VALUES.shape[0]):

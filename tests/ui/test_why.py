@@ -68,6 +68,12 @@ def test_w_asks_and_h_hides(driver_of: Callable[..., Driver], tmp_path: Path, me
     assert caption(driver) != (), "known already"
     driver.key(Qt.Key.Key_Down)
     assert caption(driver) == (), "another slice was not asked about"
+    driver.key(Qt.Key.Key_A)
+    driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
+    panel = driver.window.findings_panel.export_panel
+    assert "Bright 1 (accepted, 1 heatmap)" in panel.summary.text()
+    driver.until(lambda: panel.kinds.ready)
+    assert panel.kinds._said["pm"].text() == "1 of 1"
 
 
 def test_what_a_reader_drew_has_no_model_to_ask(driver_of: Callable[..., Driver], tmp_path: Path) -> None:

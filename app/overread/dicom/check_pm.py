@@ -39,8 +39,12 @@ def check_pm(path: Path, headers: SourceHeaders, finding: Finding, heatmap: Heat
     ]
     require(named == expected, "it refers to other images than it was computed from")
     said = str(derived.DerivationDescription)
-    about = (finding.id, heatmap.method, heatmap.layer, heatmap.label, f"{heatmap.shape[0]} x {heatmap.shape[1]} cells")
-    require(all(part in said for part in about), "it does not say of what it is, by which method, or how fine")
+    about = [finding.id, heatmap.method, heatmap.layer, heatmap.label, f"{heatmap.shape[0]} x {heatmap.shape[1]} cells"]
+    if finding.model is not None:
+        about += [finding.model.sha256[:12], finding.model.version, heatmap.backend or finding.model.backend]
+    require(
+        all(part in said for part in about), "it does not say of what it is, by which method and model, or how fine"
+    )
     mapping = _macro("RealWorldValueMappingSequence", written)
     require((mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1, 0), "its values mean something else")
     quantity = mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0]

@@ -72,16 +72,24 @@ def sources(heatmap: Heatmap, headers: SourceHeaders) -> list[int]:
     return [heatmap.index] if plane_axes(grid, heatmap.plane).through == 0 else list(range(grid.shape[0]))
 
 
+def _of(heatmap: Heatmap) -> str:
+    """Which method's map, and of what class where it is of one."""
+    return f"{heatmap.method} for {heatmap.label}" if heatmap.label else heatmap.method
+
+
 def derivation(finding: Finding, heatmap: Heatmap, grid: Grid) -> str:
-    """What the map is: class, method, layer, true resolution, model."""
+    """What the map is: class, method, layer, true resolution, model, and what ran it."""
     down, across = lattice(heatmap, grid).spacing
     rows, columns = heatmap.shape
-    model = f" Model: {algorithm_name(finding.model)}, version {finding.model.version}." if finding.model else ""
+    says = "speaks for the class, below 0 against it" if heatmap.label else "stands out to the network"
+    model = ""
+    if finding.model is not None:
+        backend = heatmap.backend or finding.model.backend
+        model = f" Model: {algorithm_name(finding.model)}, version {finding.model.version}, run by {backend}."
     return (
-        f"{heatmap.method} for {heatmap.label or finding.label}, layer {heatmap.layer}: {rows} x {columns} cells of "
-        f"{down:.1f} x {across:.1f} mm, in the units of the network's activations; the greater, the more speaks for "
-        f"the class, below 0 against it. Finding {finding.title}, tracking UID {finding.id}.{model} "
-        "Not for diagnosis."
+        f"{_of(heatmap)}, layer {heatmap.layer}: {rows} x {columns} cells of {down:.1f} x {across:.1f} mm, in the "
+        f"units of the network's activations; the greater, the more {says}. Finding {finding.title}, tracking UID "
+        f"{finding.id}.{model} Not for diagnosis."
     )
 
 
@@ -110,7 +118,7 @@ def write_pm(
         real_world_value_mappings=[
             RealWorldValueMapping(
                 lut_label="ACTIVATION",
-                lut_explanation=f"{heatmap.method} for {heatmap.label or finding.label}"[:64],
+                lut_explanation=_of(heatmap)[:64],
                 unit=codes.UCUM.NoUnits,
                 value_range=(float(values.min()), greatest),
                 quantity_definition=ACTIVATION,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread.domain.geometry import Box, Index
-from overread.domain.heatmap import Heatmap
+from overread.domain.heatmap import Heatmap, Reason
 from overread.domain.mark import Mark
 from overread.domain.measurement import Measurement
 from overread.domain.objects import ObjectSource
@@ -219,7 +219,8 @@ class Finding:
     a reader says instead. `classes` are the probabilities of each class by label, where a model gives them. A
     measurement has an empty mask, and its points and values. An annotation is what somebody else's object notes on
     slices without an outline: an empty mask and `marks`, which other kinds may have as well. `proposed` is what the
-    model called it, where a reader calls it something else; `probabilities` are the model's of what it drew, for good.
+    model called it, where a reader calls it something else; `probabilities` and `reasons` are what the model
+    held for how likely, and what it answered when it was asked why.
     """
 
     id: str
@@ -251,6 +252,7 @@ class Finding:
     source: ObjectSource | None = None
     marks: tuple[Mark, ...] = ()
     probabilities: Probabilities | None = None
+    reasons: tuple[Reason, ...] = ()
 
     def __post_init__(self) -> None:
         if self.model is None and self.source is None and not self.acts:

@@ -77,7 +77,8 @@ class Why:
             (answer,) = backend.run(np.concatenate([tensor, marks], axis=1), cancel).values()
             require_numbers([answer], f"{spec.name} gave no numbers for slice {index + 1}")
             values, method, label = answer[0, 0], explain.method, output.label
-        return Heatmap.of(values, slicer.where.extent, spec.prepare.plane, index, label, method, explain.layer)
+        ran = f"{backend.name} {backend.precision}"
+        return Heatmap.of(values, slicer.where.extent, spec.prepare.plane, index, label, method, explain.layer, ran)
 
 
 def first_component(features: F32) -> F32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from overread.domain.finding import Findings
 from overread.domain.listing import Listing
 from overread.domain.study import Identity
 from overread.session.history import History
-from overread.session.journal import Journal, Unwritable, in_words, journal_path
+from overread.session.journal import Journal, Unwritable, explain, in_words, journal_path
 from overread.session.lease import Lease
 
 
@@ -54,6 +55,12 @@ class Book:
                 self.history.redo()
             self.saved = datetime.now()
         return label
+
+    def note(self, verb: str, label: str, reader: str, record: str) -> None:
+        """Enter what is no step: an export, say, or what a model answered when it was asked why."""
+        self.journal.write(verb, label, reader, record=record)
+        if verb == "explain":
+            explain(self.history, json.loads(record))
 
     @property
     def clock_went_back(self) -> UserError | None:

@@ -1,43 +1,53 @@
-"""Why a model drew a finding: asked slice by slice, answered by a worker, shown as a heatmap. No step of the review."""
+"""Why a model drew a finding: asked slice by slice, answered by a worker, shown as a heatmap. No step of the review.
+
+What it answered stays with the finding, in the journal too, and leaves with it.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Bools, Finding, Kind, Mask
+from overread.domain.finding import Bools, Finding, Kind, Mask, find
 from overread.domain.geometry import Plane, PlaneAxes, plane_axes
-from overread.domain.heatmap import Heatmap
+from overread.domain.heatmap import Heatmap, Reason
+from overread.domain.reasons import heatmaps
+from overread.domain.study import Identity
 from overread.infer.detector import OnnxDetector
 from overread.infer.why import can_say, drawn_by
 from overread.session.jobs import Job
+from overread.session.records import reason_record
+from overread.session.review import now
 from overread.session.session import Session
 from overread.session.state import Image
 
-# A finding with the voxels that it has now, the slice, and the weights that were asked.
-Key = tuple[str, str, int, str]
-# A map is a kilobyte or so.
+# A finding, the voxels that it has, and the slice.
+Key = tuple[str, str, Plane, int]
+# Of the answers that no journal has: a map is a kilobyte or so.
 _KEPT = 500
 
 
 class Explanations:
-    """The answers that models gave in this sitting. `changed` is called when there is a new one to show."""
+    """The answers that models gave. `changed` is called when there is a new one to show.
+
+    Those that the journal cannot take, because another window has the study, say, last as long as the sitting.
+    """
 
     def __init__(self, session: Session, changed: Callable[[], None]) -> None:
         self._session, self._changed = session, changed
-        self._kept: OrderedDict[Key, Heatmap] = OrderedDict()
+        self._passing: OrderedDict[Key, Heatmap] = OrderedDict()
         self._asked: tuple[Key, Job] | None = None
         session.image_changed.connect(self._image_changed)
 
     def here(self, finding: Finding, plane: Plane, index: int) -> Heatmap | None:
         """The map of a finding as it is now on slice `index` of a plane, where one was asked for."""
-        detector = self._model(finding)
-        if detector is None or detector.spec.prepare.plane is not plane:
-            return None
-        return self._kept.get(self._key(finding, detector, index))
+        question = finding.mask.digest, plane, index
+        kept = (reason.heatmap for reason in finding.reasons if reason.question == question)
+        return next(kept, None) or self._passing.get((finding.id, *question))
 
     def answerable(self, finding: Finding) -> bool:
         """Whether the model that drew a finding is here and can say why."""
@@ -65,8 +75,8 @@ class Explanations:
         region = on_slice(finding.mask, axes, index)
         if not region.any():
             raise UserError(f"{finding.title} does not cross this slice.", "Ask on a slice that it crosses.")
-        key = self._key(finding, detector, index)
-        if key in self._kept:
+        key = finding.id, finding.mask.digest, prepare.plane, index
+        if self.here(finding, prepare.plane, index) is not None:
             self._changed()
             return
         if self._asked is not None:
@@ -77,15 +87,22 @@ class Explanations:
         job = self._session.jobs.call(
             f"{detector.title} is asked why",
             lambda job: detector.why(volume, index, region, output, job.cancel),
-            lambda heatmap: self._answered(key, heatmap),
+            lambda heatmap: self._answered(key, heatmap, detector, image.stack.identity),
         )
         self._asked = key, job
 
-    def _answered(self, key: Key, heatmap: Heatmap) -> None:
+    def _answered(self, key: Key, heatmap: Heatmap, detector: OnnxDetector, who: Identity) -> None:
         self._asked = None
-        self._kept[key] = heatmap
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        finding = find(self._session.findings, key[0])
+        if finding is not None and self._session.closed is None:
+            record = reason_record(finding, Reason(heatmap, key[1], now()))
+            label = f"{detector.id} {detector.version}: {heatmap.method} of {finding.title}, slice {heatmap.index + 1}"
+            self._session.note("explain", label, who, json.dumps(record))
+            finding = find(self._session.findings, key[0])
+        if finding is None or heatmap not in heatmaps(finding):
+            self._passing[key] = heatmap
+            while len(self._passing) > _KEPT:
+                self._passing.popitem(last=False)
         self._changed()
 
     def _image_changed(self, old: Image | None, new: Image | None) -> None:
@@ -96,10 +113,6 @@ class Explanations:
     def _model(self, finding: Finding) -> OnnxDetector | None:
         known = finding.model.id if finding.model is not None else ""
         return next((detector for detector in self._session.detectors if detector.id == known), None)
-
-    @staticmethod
-    def _key(finding: Finding, detector: OnnxDetector, index: int) -> Key:
-        return finding.id, finding.mask.digest, index, detector.spec.sha256
 
 
 def on_slice(mask: Mask, axes: PlaneAxes, index: int) -> Bools:

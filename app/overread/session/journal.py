@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from overread.domain.errors import UserError
 from overread.domain.finding import Findings, Mask
 from overread.domain.probability import Probabilities
+from overread.domain.reasons import with_reason
 from overread.domain.study import Identity
 from overread.session.history import History
 from overread.session.records import (
@@ -30,6 +31,7 @@ from overread.session.records import (
     parts,
     read_mask,
     read_probabilities,
+    read_reason,
     to_record,
     voxels_of,
 )
@@ -47,7 +49,7 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the journal. `verb` is edit, undo, redo, export, send or open."""
+    """One line of the journal. `verb` is edit, undo, redo, explain, export, send or open."""
 
     number: int
     at: str
@@ -238,6 +240,8 @@ class Journal:
                     history.undo()
                 elif entry.verb == "redo":
                     history.redo()
+                elif entry.verb == "explain":
+                    explain(history, json.loads(entry.change))
                 number = entry.number
         self._number = number
         return history
@@ -245,7 +249,9 @@ class Journal:
     def _apply(self, findings: Findings, change: dict[str, Any]) -> Findings:
         held = {finding.id: finding for finding in findings}
         for record in change["set"]:
-            held[record["id"]] = from_record(record, self._mask, self._likely)
+            before = held.get(record["id"])
+            reasons = () if before is None else before.reasons  # entered by themselves
+            held[record["id"]] = replace(from_record(record, self._mask, self._likely), reasons=reasons)
         return tuple(held[finding_id] for finding_id in change["order"])
 
     def _mask(self, record: Record) -> Mask:
@@ -267,6 +273,12 @@ class Journal:
         if row is None:
             raise ValueError("a mask in the journal is missing")
         return bytes(row[0])
+
+
+def explain(history: History[Findings], record: Record) -> None:
+    """Lay what a model answered to its finding, in every version of it: no step, so nothing that undo takes back."""
+    finding_id, reason = read_reason(record)
+    history.amend(lambda findings: with_reason(findings, finding_id, reason))
 
 
 # What SQLite's primary result codes mean to the reader.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from overread.domain.finding import Finding, Kind, Mask, Status
 from overread.domain.geometry import Grid, PlaneAxes, acquired_plane, edge_letters, plane_axes
 from overread.domain.heatmap import Heatmap
+from overread.domain.reasons import heatmaps
 from overread.domain.study import Window
 from overread.domain.volume import Volume
 from overread.render.burned import burned, captioned, lettered, noted, with_colour_bar
@@ -38,7 +39,7 @@ class Picture:
 
     A pixel of the image is one of the picture, or several where the image is small; never less, and none is blurred.
     `index` is the slice's number along k. `edges` says where the left, right, top and bottom of the picture lie in the
-    patient, "" where nothing is known; `aspect` is a pixel's height over its width.
+    patient, "" where nothing is known; `aspect` is a pixel's height over its width; `heatmap` is the map on it, if any.
     """
 
     finding: Finding
@@ -46,6 +47,7 @@ class Picture:
     pixels: Bytes
     edges: tuple[str, str, str, str]
     aspect: float
+    heatmap: Heatmap | None
 
 
 def key_slice(finding: Finding, grid: Grid) -> int | None:
@@ -87,22 +89,32 @@ def note_on(findings: Sequence[Finding]) -> str:
 def key_pictures(volume: Volume, findings: Sequence[Finding], window: Window | None = None) -> Iterator[Picture]:
     """One picture for each finding that can be shown on an acquired slice, with its caption beneath.
 
+    After it comes one for each slice on which a model was asked why it drew the finding, with what it answered.
     `window` is the one that the series opens with unless another is given.
     """
     grid, window = volume.grid, window or window_of(volume)
     axes = plane_axes(grid, acquired_plane(grid))
     edges = edge_letters(grid, axes)
     times = max(1, -(-_LEAST_SIDE // max(grid.shape[1:])))
-    for finding in findings:
-        index, heatmap = key_slice(finding, grid), finding.heatmap
-        if index is None:
-            continue
+    for finding, index, heatmap in _looks(findings, grid):
         rgb = burned(volume, axes, index, window, findings, selected=finding.id, heatmap=heatmap, times=times)
         lettered(rgb, edges)
         if heatmap is not None:
             rgb = with_colour_bar(rgb, heatmap)
         down, across = grid.spacing[1:]
-        yield Picture(finding, index, captioned(rgb, caption(finding, index, volume)), edges, down / across)
+        below = caption(finding, index, volume, heatmap)
+        yield Picture(finding, index, captioned(rgb, below), edges, down / across, heatmap)
+
+
+def _looks(findings: Sequence[Finding], grid: Grid) -> Iterator[tuple[Finding, int, Heatmap | None]]:
+    """The slices to show of each finding: its key slice with the map of its own, then those with what was asked for."""
+    for finding in findings:
+        index = key_slice(finding, grid)
+        if index is not None:
+            yield finding, index, finding.heatmap
+        for heatmap in heatmaps(finding):
+            if heatmap is not finding.heatmap and plane_axes(grid, heatmap.plane).through == 0:
+                yield finding, heatmap.index, heatmap
 
 
 def series_pictures(volume: Volume, findings: Sequence[Finding], window: Window | None = None) -> Iterator[Bytes]:
@@ -124,8 +136,8 @@ def stored_axes(volume: Volume) -> PlaneAxes:
     return PlaneAxes(acquired_plane(volume.grid), 0, 1, 2, flip_down=False, flip_across=False)
 
 
-def caption(finding: Finding, index: int, volume: Volume) -> list[str]:
-    """What stands beneath a finding's picture, a line each. Nothing of the patient."""
+def caption(finding: Finding, index: int, volume: Volume, heatmap: Heatmap | None) -> list[str]:
+    """What stands beneath a finding's picture, with a map on it perhaps, a line each. Nothing of the patient."""
     lines = [f"{finding.title}: {_STATUS[finding.status]}"]
     size = finding.measures
     if size is not None:
@@ -140,15 +152,23 @@ def caption(finding: Finding, index: int, volume: Volume) -> list[str]:
         if finding.threshold is not None:
             where += f" (threshold {finding.threshold:.2f})"
     lines.append(where)
-    if finding.heatmap is not None:
-        lines.append(heat_text(finding.heatmap))
+    if heatmap is not None:
+        lines.append(heat_text(heatmap, volume.grid))
     if finding.model is not None:
         lines.append(f"{finding.model.name} ({finding.model.id} {finding.model.version})")
     return [*lines, note_on([finding])]
 
 
-def heat_text(heatmap: Heatmap) -> str:
+def heat_text(heatmap: Heatmap, grid: Grid) -> str:
     """A heatmap's class, method, layer and true resolution."""
-    rows, columns = heatmap.shape
+    (rows, columns), (row0, column0, row1, column1) = heatmap.shape, heatmap.extent
     what = f" for {heatmap.label}" if heatmap.label else ""
-    return f"{heatmap.method}{what}, layer {heatmap.layer}, {rows} × {columns} cells"
+    text = f"{heatmap.method}{what}, layer {heatmap.layer}, {rows} × {columns} cells"
+    if not grid.calibrated:
+        return text
+    axes = plane_axes(grid, heatmap.plane)
+    down, across = (
+        (row1 - row0) / rows * grid.spacing[axes.down],
+        (column1 - column0) / columns * grid.spacing[axes.across],
+    )
+    return f"{text} of {down:.1f} × {across:.1f} mm"

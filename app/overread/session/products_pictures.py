@@ -13,9 +13,10 @@ from overread.dicom.check_sc import check_capture, one_series
 from overread.dicom.product import Parcel, Product, require
 from overread.dicom.write_sc import write_key_picture, write_series_picture
 from overread.domain.finding import Finding, Kind, Status
+from overread.domain.heatmap import Heatmap
 from overread.domain.study import Stack
 from overread.render.burned import png
-from overread.session.pictures import Picture, key_pictures, key_slice, note_on, series_pictures
+from overread.session.pictures import Picture, heat_text, key_pictures, key_slice, note_on, series_pictures
 from overread.session.research import nameless
 
 _STATUS = {Status.ACCEPTED: "accepted as proposed", Status.EDITED: "accepted after editing"}
@@ -37,12 +38,13 @@ def _pictures(parcel: Parcel) -> Iterator[Picture]:
     return key_pictures(parcel.volume, parcel.findings, parcel.window)
 
 
-def _derivation(findings: Sequence[Finding], parcel: Parcel) -> str:
-    """What is on a picture, in words: findings, what became of them, the models, the reader."""
+def _derivation(findings: Sequence[Finding], parcel: Parcel, heatmap: Heatmap | None = None) -> str:
+    """What is on a picture, in words: findings, what became of them, a map where one is, the models, the reader."""
     said = [f"{finding.title} ({_STATUS[finding.status]})" for finding in findings]
     models = dict.fromkeys(f"{f.model.id} {f.model.version}" for f in findings if f.model is not None)
     by = f" Models: {', '.join(models)}." if models else ""
-    return f"{note_on(findings)}. Burned in: {', '.join(said)}.{by} Reader: {parcel.reader.name}."
+    heat = "" if heatmap is None else f" Heatmap: {heat_text(heatmap, parcel.stack.grid).replace('×', 'x')}."
+    return f"{note_on(findings)}. Burned in: {', '.join(said)}.{heat}{by} Reader: {parcel.reader.name}."
 
 
 def _write_sc(parcel: Parcel) -> list[Path]:
@@ -52,7 +54,7 @@ def _write_sc(parcel: Parcel) -> list[Path]:
             parcel.headers,
             picture.pixels,
             picture.index,
-            _derivation([picture.finding], parcel),
+            _derivation([picture.finding], parcel, picture.heatmap),
             series,
             parcel.number,
             number,

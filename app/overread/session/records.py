@@ -24,7 +24,7 @@ from overread.domain.finding import (
     VoxelBox,
 )
 from overread.domain.geometry import Index, Plane
-from overread.domain.heatmap import Heatmap
+from overread.domain.heatmap import Heatmap, Reason
 from overread.domain.mark import Drawn, Mark
 from overread.domain.measurement import Measurement, Shape, Value
 from overread.domain.objects import ObjectSource
@@ -151,7 +151,20 @@ def _heatmap_record(heatmap: Heatmap) -> Record:
         "label": heatmap.label,
         "method": heatmap.method,
         "layer": heatmap.layer,
+        "backend": heatmap.backend,
     }
+
+
+def reason_record(finding: Finding, reason: Reason) -> Record:
+    """What a model answered about a finding, for an entry of its own: it is no part of the finding's record."""
+    heatmap, when = _heatmap_record(reason.heatmap), reason.when.isoformat()
+    return {"finding": finding.id, "about": reason.about, "when": when, "heatmap": heatmap}
+
+
+def read_reason(record: Record) -> tuple[str, Reason]:
+    """The id of a finding and what was answered about it. KeyError, ValueError or TypeError where it is damaged."""
+    when = datetime.fromisoformat(record["when"])
+    return record["finding"], Reason(_heatmap(record["heatmap"]), record["about"], when)
 
 
 def from_record(
@@ -244,6 +257,7 @@ def _heatmap(record: Record) -> Heatmap:
         record["label"],
         record["method"],
         record["layer"],
+        record.get("backend", ""),
     )
 
 

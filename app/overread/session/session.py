@@ -309,13 +309,13 @@ class Session:
         return self._books.of(who).journal
 
     def note(self, verb: str, label: str, who: Identity, record: str = "") -> None:
-        """Put something that changes no finding into the journal of a study: an export, say."""
+        """Put something that is no step into the journal of a study: an export, say, or what a model answered."""
         try:
             book = self._books.of(who)
         except UserError as error:
             self.fail(error)
         else:
-            self._written(book, lambda: book.journal.write(verb, label, self.reader.name, record=record))
+            self._written(book, lambda: book.note(verb, label, self.reader.name, record))
 
     def _written(self, book: Book, step: Callable[[], object]) -> bool:
         """Make a step that writes the journal, tell what it changed, and have the disk follow."""

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Kind, Status
+from overread.domain.reasons import heatmaps
 from overread.domain.study import Stack
 from overread.session.jobs import Job
 from overread.session.session import Session
@@ -264,11 +265,12 @@ def _registry(job: Job) -> Any:
 
 
 def _leaving_text(finding: Finding) -> str:
-    """What is said of a finding before it leaves; of a class, whether it is there."""
+    """What is said of a finding before it leaves: how many heatmaps it has; of a class, whether it is there."""
     name = finding.title
     if finding.kind is Kind.CLASSIFICATION:
         name = f"{finding.label} {'present' if finding.positive else 'absent'}"
-    return f"{name} ({finding.status.value})"
+    maps = len(heatmaps(finding))
+    return f"{name} ({finding.status.value}{f', {maps} heatmap' if maps else ''}{'s' if maps > 1 else ''})"
 
 
 def _labelled(text: str, widget: QWidget) -> QWidget:
