@@ -317,3 +317,24 @@ def test_whoever_it_was_is_not_found(
     for keyword, day in dates.items():
         assert str(back.get(keyword) or "") != day
     assert str(image.SOPInstanceUID).encode() not in raw
+
+
+def test_when_somebody_was_born_is_never_shifted_and_never_kept(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", np.zeros((1, 4, 4), np.int16), PatientBirthTime="031500", StudyTime="101500")
+    report = release([tmp_path / "in"], tmp_path / "out", KEY, Options(shift_dates=True))
+    written = dcmread(report.written[0])
+    assert "PatientBirthTime" not in written
+    assert written.StudyTime == "101500"
+
+
+def test_what_stored_values_mean_stays_in_private_attributes_that_the_standard_calls_safe(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path / "in", np.zeros((1, 4, 4), np.int16))
+    image = dcmread(path)
+    block = image.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+    block.add_new(0x0E, "FL", 0.25)
+    block.add_new(0x0F, "FL", 0.5)
+    image.save_as(path)
+    report = release([tmp_path / "in"], tmp_path / "out", KEY, Options())
+    kept = dcmread(report.written[0]).private_block(0x2005, "Philips MR Imaging DD 001")
+    assert kept[0x0E].value == 0.25
+    assert 0x0F not in kept

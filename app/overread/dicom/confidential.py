@@ -5,6 +5,11 @@ used, for it differs from the standard: it does not look into sequences, which E
 are random, so that two runs give two studies; a date that is to be removed (X) becomes 00010101; and values for
 D are one word whatever the attribute asks for. The table itself lacks the columns of the options; those used here
 are written down below.
+
+Compared with other people's copies of the standard, row by row: the library's lists with the 621 rows of table E.1-1 in
+innolitics/dicom-standard (edition 2025a), which they agree with and to which 2026c adds some; DESCRIPTORS and
+NEVER_SHIFTED with its columns for the options; SAFE_PRIVATE with table E.3.10-1 in chsasank/dicom_standard (2020). Not
+compared: table E.3.4-1, which says of single concepts of a report what to do; here all text of a report goes.
 """
 
 from __future__ import annotations
@@ -71,11 +76,11 @@ OURS = {
     "ROIObservationDescription": Action.REMOVE,
     "DocumentTitle": Action.EMPTY,
 }
-# Retain Longitudinal Temporal Information with Modified Dates (E.3.6): all but these dates are shifted.
-NEVER_SHIFTED = frozenset(
-    {"PatientBirthDate", "PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar"}
-)
-# Clean Descriptors Option (column of table E.1-1), and the free texts of OURS.
+# Retain Longitudinal Temporal Information with Modified Dates (E.3.6): all dates and times stay but these, which have
+# no entry in the option's column.
+NEVER_SHIFTED = frozenset({"PatientBirthDate", "PatientBirthTime", "GPSTimeStamp"})
+# Clean Descriptors Option: what is usual on images of the option's column of table E.1-1, and the free texts of OURS.
+# The rest of the column stays removed, which is safer than to clean it.
 DESCRIPTORS = frozenset(
     {
         "StudyDescription",
@@ -111,18 +116,25 @@ DESCRIPTORS = frozenset(
 )
 # UIDs that name kinds of things, not things: they are the same everywhere.
 CLASSES = re.compile(r".*(ClassUID|SyntaxUID|SchemeUID|ContextUID|MappingResourceUID|ExtensionCreatorUID|VersionUID)$")
-# Retain Safe Private (E.3.10): numbers of the acquisition that say nothing of the patient, by the names that pydicom's
-# private dictionary has for them. Table E.3.10-1 lists more; which of these stand there was not compared.
+# Retain Safe Private (E.3.10): the numbers of table E.3.10-1 that say how an image was acquired or what its values mean.
+# It lists texts, UIDs and results of others' software as well, which are not kept.
 SAFE_PRIVATE = {
     ("GEMS_PARM_01", 0x0043, 0x39),  # b-value
     ("SIEMENS MR HEADER", 0x0019, 0x0C),  # b-value
     ("SIEMENS MR HEADER", 0x0019, 0x0E),  # direction of the diffusion gradient
     ("SIEMENS MR HEADER", 0x0019, 0x27),  # b matrix
     ("Philips Imaging DD 001", 0x2001, 0x03),  # b-value
+    ("Philips MR Imaging DD 001", 0x2005, 0x0D),  # intercept of the scale
+    ("Philips MR Imaging DD 001", 0x2005, 0x0E),  # slope of the scale
     ("Philips PET Private Group", 0x7053, 0x00),  # SUV factor
     ("Philips PET Private Group", 0x7053, 0x09),  # activity concentration factor
     ("GEMS_ACQU_01", 0x0019, 0x23),  # table speed
     ("GEMS_ACQU_01", 0x0019, 0x27),  # period of the gantry's rotation
+    ("GEMS_HELIOS_01", 0x0045, 0x01),  # macro rows of the detector
+    ("GEMS_HELIOS_01", 0x0045, 0x02),  # their width
+    ("ELSCINT1", 0x01F1, 0x07),  # table speed
+    ("ELSCINT1", 0x01F1, 0x26),  # pitch
+    ("ELSCINT1", 0x01F1, 0x27),  # time of a rotation
 }
 _NUMBERS = frozenset({"IS", "DS", "FD", "FL", "SS", "US", "SL", "UL"})
 
