@@ -87,6 +87,11 @@ class Stroke:
             self._mask = Mask.of(self._voxels, (k, j, i), self._grid.shape)
         return self._mask
 
+    @property
+    def size(self) -> int:
+        """How many voxels the box holds in which it draws."""
+        return self._voxels.size
+
     def section(self, axis: int, index: int) -> tuple[Index, Bools]:
         """The voxels after the stroke so far in slice `index` across an array axis, and where in the grid they begin.
 

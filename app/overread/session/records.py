@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from overread.domain.finding import (
@@ -36,8 +37,9 @@ Record = dict[str, Any]
 Voxels = Mask | Probabilities
 
 
+@lru_cache(maxsize=2)
 def pack(voxels: Voxels) -> bytes:
-    """A mask's bits, or a model's probabilities, compressed."""
+    """A mask's bits, or a model's probabilities, compressed. What a worker has packed is at hand for the journal."""
     return zlib.compress(voxels.packed, 1) if isinstance(voxels, Mask) else voxels.packed
 
 

@@ -1,7 +1,4 @@
-"""The sitting itself: one state, changed by replacement, told to whoever listens as (old, new).
-
-Everything here runs on the main thread. A listener notes what changed and paints later.
-"""
+"""The sitting itself: one state, changed by replacement on the main thread, told to whoever listens as (old, new)."""
 
 from __future__ import annotations
 
@@ -47,6 +44,7 @@ class Session:
     reading_changed = Signal(Reading)
     settings_changed = Signal(Settings, Settings)
     access_changed = Signal()
+    leaving = Signal()  # the image is about to be closed: what is still in the hand goes into the journal now
     failed = Signal(Exception)
 
     def __init__(
@@ -207,6 +205,7 @@ class Session:
             self._load.cancel.cancel()
             self._load = None
         if self.image is not None:
+            self.leaving.emit()
             self._views[self.image.stack.uid] = self.view
             if self._book is not None:
                 self._book.listing = self.view.listing

@@ -48,7 +48,7 @@ class Desk(QObject):
         self.measures = MeasureDesk(session, self.draft_changed.emit)
         self.first_look = FirstLook(self.explained.emit)
         self.editor = Editor(session, self.told.emit, self)
-        self.pen = Pen(session, self.editor.limits, self.told.emit)
+        self.pen = Pen(session, self.editor.limits, self.told.emit, self)
         self._offered = ""  # the series that the next N goes on to
         session.findings_changed.connect(self._withdraw)
 

@@ -133,6 +133,7 @@ class MainWindow(QMainWindow):
     def trigger(self, action_id: str) -> None:
         """Do what an action of the table says, if it can be done now."""
         action = BY_ID[action_id]
+        self.desk.pen.settle()
         typing = isinstance(QApplication.focusWidget(), (QLineEdit, QAbstractSpinBox))
         if typing and action_id in ("next-series", "previous-series"):  # Tab goes from field to field there
             self.focusNextPrevChild(action_id == "next-series")

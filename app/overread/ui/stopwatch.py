@@ -220,11 +220,12 @@ def first_overlay(folder: str, home: str) -> None:
         sys.stdout.flush()
 
 
-def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Felt, Felt]:
+def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Felt, Felt, Felt]:
     """A brush on one of ten large findings that all cross the slice on screen.
 
-    The milliseconds from each of `steps` moves of the mouse, pen down, until it is painted; those from lifting the pen
-    until the step is in the journal and painted, of `count` strokes; and the mebibytes that undoing them all holds.
+    The milliseconds from each of `steps` moves of the mouse, pen down, until it is painted; those that the window is
+    held when the pen is lifted, of `count` strokes; those until each is in the journal and shown as a step; and the
+    mebibytes that undoing them all holds.
     """
     with _window(home) as (program, window):
         session, pane = window.session, window.panes.shown[0]
@@ -250,6 +251,7 @@ def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Fel
         moves = [_mouse(pane, QEvent.Type.MouseMove, at(n)) for n in range(1, steps + 6)][5:]
         _mouse(pane, QEvent.Type.MouseButtonRelease, at(steps))
         ends: list[float] = []
+        kept: list[float] = []
         held = parts(session.findings)
         megabytes = sum(len(finding.mask.packed) for finding in session.shown_findings) / 2**20
         where = (
@@ -263,12 +265,13 @@ def strokes(folder: Path, home: Path, steps: int, count: int) -> tuple[Felt, Fel
             _mouse(pane, QEvent.Type.MouseButtonPress, at(place))
             _mouse(pane, QEvent.Type.MouseMove, at(place + 3))
             ends.append(_mouse(pane, QEvent.Type.MouseButtonRelease, at(place + 3)))
+            kept.append(ends[-1] + 1000 * _live(program, lambda: not window.desk.pen.keeping))
             held |= parts(session.findings)
             program.processEvents()
             program.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # as the event loop does, which is not running
         undone = sum(session.undo() for _ in range(count))
         memory = Felt((sum(held.values()) / 2**20,), (), f"{undone} of {count} strokes undone, {where}")
-        return Felt(tuple(moves), (), where), Felt(tuple(ends), (), where), memory
+        return Felt(tuple(moves), (), where), Felt(tuple(ends), (), where), Felt(tuple(kept), (), where), memory
 
 
 def _mouse(pane: SlicePane, kind: QEvent.Type, at: QPointF) -> float:
