@@ -34,9 +34,9 @@ from overread.domain.geometry import acquired_plane  # noqa: E402
 from overread.domain.heatmap import Heatmap, Reason  # noqa: E402
 from overread.domain.measurement import Shape  # noqa: E402
 from overread.domain.ports import Cancel  # noqa: E402
-from overread.domain.probability import Probabilities  # noqa: E402
 from overread.domain.study import Stack  # noqa: E402
 from overread.imaging.measuring import measured  # noqa: E402
+from overread.infer.segment import field as around  # noqa: E402
 from overread.network.outbox import Outbox  # noqa: E402
 from overread.network.packets import State  # noqa: E402
 from overread.network.sender import Sender  # noqa: E402
@@ -155,13 +155,16 @@ def _highdicom(case: Case) -> None:
 def _segments(case: Case, seg: hd.seg.Segmentation) -> None:
     uids = [frame.sop_instance_uid for frame in case.stack.frames]
     for number in seg.segment_numbers:
-        meant = case.masks()[_which(case, seg.get_segment_description(number).tracking_uid)].mask.voxels
+        one = case.masks()[_which(case, seg.get_segment_description(number).tracking_uid)]
         if case.stack.frames[0].of > 1:
             frames = [frame.index + 1 for frame in case.stack.frames]
             found = seg.get_pixels_by_source_frame(uids[0], frames, [number], ignore_spatial_locations=True)
         else:
             found = seg.get_pixels_by_source_instance(uids, [number], ignore_spatial_locations=True)
-        assert np.array_equal(found[..., 0] > 0, meant), "other voxels"
+        if case.files[0].kind == "FRACTIONAL" and one.probabilities is not None:
+            assert np.allclose(found[..., 0] * 255, one.probabilities.voxels, atol=1e-3), "other probabilities"
+        else:
+            assert np.array_equal(found[..., 0] > 0, one.mask.voxels), "other voxels"
 
 
 def _simpleitk(case: Case) -> None:
@@ -232,9 +235,10 @@ def findings(stack: Stack) -> list[Finding]:
     )
     length = measured(Shape.LENGTH, ((float(k), j / 2, i / 2), (float(k), float(j), float(i))), plane, stack)
     sure = made_up.finding(stack, leaving.ball(stack, (0.5, 0.3, 0.3), 0.12))
-    values = sure.mask.inner * np.random.default_rng(2).integers(128, 256, sure.mask.extent, np.uint8)
+    chance = np.random.default_rng(2)
+    values = np.where(sure.mask.voxels, chance.integers(128, 256, shape), chance.integers(0, 128, shape))
     why = Reason(replace(seen, method="Seg-Grad-CAM", backend="OpenVINO CPU bf16"), sure.mask.digest, made_up.WHEN)
-    likely = Probabilities.of(values, sure.mask.start, sure.mask.shape)
+    likely = around(sure.mask, values.astype(np.uint8), (1, 3, 3))
     return [
         replace(sure, probabilities=likely, reasons=(why,)),
         made_up.finding(stack, leaving.ball(stack, (0.5, 0.36, 0.36), 0.1), 2, status=Status.EDITED),

@@ -22,8 +22,8 @@ from overread.dicom.source import source_headers
 from overread.dicom.write_fractional import write_fractional
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Mask, Status, Term
-from overread.domain.probability import Probabilities
 from overread.domain.study import Stack
+from overread.infer.segment import field
 from overread.session.products import products
 from overread.session.profiles import profiles
 from support.findings import ABNORMAL, READER, TUMOUR, blob, finding, opened
@@ -42,11 +42,14 @@ def made(tmp_path: Path) -> Stack:
 
 
 def likely(stack: Stack, number: int, **more: object) -> Finding:
-    """What a model drew, from the middle of its scale on, with every value that a byte then has."""
+    """What a model drew, from the middle of its scale on, and what it held for less likely in the box and around it."""
     mask = Mask.of(blob(stack, number))
     chance = np.random.default_rng(number)
-    values = np.where(mask.inner, chance.integers(128, 256, mask.extent), 0).astype(np.uint8)
-    kept = Probabilities.of(values, mask.start, mask.shape)
+    whole = np.where(mask.voxels, chance.integers(128, 256, mask.shape), chance.integers(0, 128, mask.shape))
+    kept = field(mask, whole.astype(np.uint8), (1, 2, 3))
+    assert kept is not None
+    assert (kept.inner < 128).any()
+    assert kept.inner.size > mask.inner.size
     return replace(finding(stack, mask.voxels, number), probabilities=kept, **more)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from overread.domain.ports import Cancel
 from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import Refine, read
-from overread.infer.refine import second_look
+from overread.infer.refine import second_look, touched
 from support.tiny import kinds_model
 from support.values import box_grid, volume
 
@@ -46,7 +46,10 @@ class Lopsided:
 
 def test_both_ways_and_across() -> None:
     backend = Lopsided()
-    looked = second_look(Refine(mirror=True, across=0.25), Slices(), backend, frozenset({0, 3}))
+    refine = Refine(mirror=True, across=0.25)
+    drawn = touched(refine, frozenset({0, 3}), 5)
+    assert drawn == {0, 1, 2, 3, 4}
+    looked = second_look(refine, Slices(), backend, drawn)
     assert set(looked) == {0, 1, 2, 3, 4}
     assert backend.batches == [1] * 10
     level = (RAMP + RAMP[::-1]) / 2  # what is seen is the same on both sides now
@@ -62,6 +65,7 @@ def test_without_blending_only_what_was_seen_is_read() -> None:
     single = second_look(Refine(mirror=False, across=0.0), Slices(), backend, frozenset({2}))
     np.testing.assert_allclose(single[2]["map"][0, 0, 0], 2 * RAMP)
     assert second_look(Refine(mirror=True, across=0.1), Slices(), backend, frozenset()) == {}
+    assert touched(Refine(mirror=True, across=0.0), frozenset({2}), 5) == {2}
     assert backend.batches == [1, 1, 1]
 
 
@@ -87,4 +91,11 @@ def test_findings_are_made_of_the_second_look(tmp_path: Path) -> None:
     plain.spec = replace(plain.spec, refine=Refine(mirror=True, across=0.05))
     (after,) = plain(head, lambda fraction: None)
     assert after.mask == before.mask
+    assert before.probabilities is not None
+    assert after.probabilities is not None
+    for kept in (before.probabilities, after.probabilities):
+        assert (kept.start[0], kept.extent[0]) == (2, 3), "one slice more on each side"
+    assert before.probabilities.voxels[[2, 4], 20:30, 20:30].min() == 0
+    beside = after.probabilities.voxels[[2, 4], 20:30, 20:30]
+    assert beside.min() == round(0.05 * 255), "what the second look says beside it"
     assert after.score == pytest.approx(before.score * 0.9, abs=0.06)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations, permutations
 from pathlib import Path
@@ -18,6 +19,7 @@ from overread.domain.finding import Kind, Mask, only_box
 from overread.domain.geometry import Grid, Plane
 from overread.domain.ports import Cancel, Proposal
 from overread.domain.volume import Volume
+from overread.infer import segment
 from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.detect import linked, pooled
 from overread.infer.detector import ModelRun, OnnxDetector
@@ -25,6 +27,7 @@ from overread.infer.graphs import Merge
 from overread.infer.manifest import read
 from overread.infer.results import SliceBox, SliceResult
 from overread.infer.scheduler import SliceQueue
+from overread.infer.segment import MARGIN_MM
 from support.engines import served_by
 from support.tiny import answers, kinds_model, peaks_model, sides_model
 from support.values import box_grid, volume
@@ -93,18 +96,33 @@ class TestKinds:
         ]
 
     def test_the_probabilities_are_kept_that_the_network_gave(self, folder: Path, head: Volume) -> None:
-        """On its own grid they are the network's; from the threshold on they are the very mask, and 0 outside."""
+        """On its own grid they are the network's, round what it drew too, and from the threshold on the very mask."""
         made = detector(kinds_model(folder, "kept"))
         _, proposals = read_all(made, head)
         run = made.start(head)
         given = np.stack([answers(made.spec.weights, run.slicer.tensor(k))["probability"][0, 0] for k in range(12)])
         for proposal in proposals:
             assert proposal.probabilities is not None
-            voxels, mask = proposal.probabilities.voxels, proposal.mask
-            assert np.array_equal(voxels >= round(made.spec.outputs[0].threshold * 255), mask.voxels)
-            assert not voxels[~mask.voxels].any()
-            np.testing.assert_allclose(voxels[mask.voxels] / 255, given[mask.voxels], atol=0.5 / 255 + 1e-4)
-            assert voxels[mask.voxels].mean() / 255 == pytest.approx(proposal.score)
+            kept, mask = proposal.probabilities, proposal.mask
+            assert np.array_equal(kept.voxels >= round(made.spec.outputs[0].threshold * 255), mask.voxels)
+            np.testing.assert_allclose(kept.inner / 255, given[kept.box], atol=0.5 / 255 + 1e-4)
+            assert kept.voxels[mask.voxels].mean() / 255 == pytest.approx(proposal.score)
+            wide = [1, *(math.ceil(MARGIN_MM / mm) for mm in head.grid.spacing[1:])]
+            assert kept.start == tuple(max(0, at - by) for at, by in zip(mask.start, wide, strict=True))
+            ends = zip(mask.start, mask.extent, wide, mask.shape, strict=True)
+            until = tuple(min(size, at + n + by) for at, n, by, size in ends)
+            assert tuple(np.add(kept.start, kept.extent)) == until
+
+    def test_a_box_that_is_too_large_with_its_margin_is_kept_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        mask = Mask.of(np.ones((4, 5, 6), np.bool_), (2, 2, 2), (9, 9, 9))
+        score = np.arange(729, dtype=np.uint16).astype(np.uint8).reshape(9, 9, 9)
+        for most, margin in ((8 * 7 * 6, 1), (8 * 7 * 6 - 1, 0), (4 * 5 * 6, 0)):
+            monkeypatch.setattr(segment, "LARGEST", most)
+            kept = segment.field(mask, score, (1, 1, 1))
+            assert kept is not None
+            assert kept.start == (2 - margin,) * 3
+            assert kept.extent == (4 + 2 * margin, 5 + 2 * margin, 6 + 2 * margin)
+            assert np.array_equal(kept.inner, score[kept.box])
 
 
 class TestClasses:

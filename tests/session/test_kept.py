@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from overread.infer.results import Patch, SliceResult
+from overread.infer.results import Levels, Patch, SliceResult
 from overread.session.kept import Kept, Key
 
 
 def result(index: int, seed: int = 0) -> SliceResult:
     rng = np.random.default_rng(seed + index)
     noise = rng.random((64, 64)).astype(np.float32)
-    return SliceResult(index, (Patch.of(noise > 0.5, noise),))
+    return SliceResult(index, (Patch.of(noise > 0.5),), levels=(Levels.of(noise),))
 
 
 def key(volume: str, model: str = "model") -> Key:

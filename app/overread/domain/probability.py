@@ -1,4 +1,4 @@
-"""How sure a model was of each voxel that it drew."""
+"""How likely a model held each voxel that it drew, and those around."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ LARGEST = 16 << 20
 
 @dataclass(frozen=True, eq=False)
 class Probabilities:
-    """A model's probabilities in 255ths, cropped to the box of what it drew and deflated; 0 beyond.
+    """A model's probabilities in 255ths, in a box around what it drew, deflated; 0 beyond.
 
     `shape` is the grid's (k, j, i), `start` the box's first voxel, `extent` its size; `packed` one byte for each voxel
-    of the box in C order, deflated. Where the model drew nothing they are 0, which says that they were not kept: the
-    model may have held it for likely, but not for likely enough. Two are equal when they say the same.
+    of the box in C order, deflated. Beyond the box 0 says that they were not kept. So it does within, outside of what
+    was drawn, for a model that reads all of a volume at once: of several labels it keeps only how sure the one was that
+    won. Two are equal when they say the same.
     """
 
     shape: Index

@@ -77,7 +77,7 @@ class Outliner:
         (top, left), (bottom, right) = whole_pixels(edges)
         sizes = np.bincount(labels[top:bottom, left:right].reshape(-1), minlength=2)
         sizes[0] = 0
-        return Patch.of(labels == int(sizes.argmax()), probability) if sizes.any() else None
+        return Patch.of(labels == int(sizes.argmax())) if sizes.any() else None
 
     def _parts(self, probability: NDArray[np.float32]) -> NDArray[np.int32]:
         """The connected parts (8 neighbours) above the threshold, numbered from 1."""

@@ -19,17 +19,21 @@ from overread.infer.slices import Slicer
 Outputs = dict[str, NDArray[np.float32]]
 
 
-def second_look(refine: Refine, slicer: Slicer, backend: Backend, seen: frozenset[int]) -> dict[int, Outputs]:
-    """The network's outputs, each with one slice first, for the slices in `seen` and those beside them.
+def touched(refine: Refine, seen: frozenset[int], count: int) -> frozenset[int]:
+    """The slices, of `count`, on which a second look at those in `seen` may draw: where it blends, their neighbours."""
+    return around(seen, 1 if refine.across else 0, count)
+
+
+def second_look(refine: Refine, slicer: Slicer, backend: Backend, wanted: frozenset[int]) -> dict[int, Outputs]:
+    """The network's outputs, each with one slice first, for the slices in `wanted`.
 
     Maps (1, channels, rows, columns) are blended across slices: `across` of either neighbour and the rest of the slice
     itself; the first and the last slice stand in for what lies beyond. Other outputs (1, classes) are not. UserError
     where the network gives no numbers.
     """
-    reach = 1 if refine.across else 0
-    wanted = _around(seen, reach, slicer.count)
-    read = {index: _both_ways(refine, slicer, backend, index) for index in sorted(_around(wanted, reach, slicer.count))}
-    if not reach:
+    asked = sorted(touched(refine, wanted, slicer.count))
+    read = {index: _both_ways(refine, slicer, backend, index) for index in asked}
+    if not refine.across:
         return read
     return {
         index: _blended(read[max(0, index - 1)], read[index], read[min(slicer.count - 1, index + 1)], refine.across)
@@ -37,7 +41,8 @@ def second_look(refine: Refine, slicer: Slicer, backend: Backend, seen: frozense
     }
 
 
-def _around(indices: frozenset[int], reach: int, count: int) -> frozenset[int]:
+def around(indices: frozenset[int], reach: int, count: int) -> frozenset[int]:
+    """Slices, of `count`, and those up to `reach` beside them."""
     return frozenset(at for index in indices for at in range(max(0, index - reach), min(count, index + reach + 1)))
 
 

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,32 +22,25 @@ def require_numbers(answers: Iterable[NDArray[np.float32]], what: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What one output of a model says about one slice, cropped to the pixels that count, and compressed.
+    """What one output of a model draws on one slice, cropped to the pixels that count, and compressed.
 
     `start` is the row and column of the crop in the slice's picture (rows down, columns across the screen), `shape` its
-    size; `packed` are the bits of the mask in C order and `levels` the probabilities of the pixels in it in 255ths,
-    both deflated.
+    size; `packed` are the bits of the mask in C order, deflated.
     """
 
     start: tuple[int, int]
     shape: tuple[int, int]
     packed: bytes
-    levels: bytes
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_], probability: NDArray[np.float32]) -> Patch | None:
+    def of(cls, mask: NDArray[np.bool_]) -> Patch | None:
         """The patch of a whole picture; None where the mask is empty."""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if rows.size == 0:
+        box = _cropped(mask)
+        if box is None:
             return None
-        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
         inner = mask[box]
-        levels = np.rint(probability[box][inner] * 255).clip(0, 255).astype(np.uint8)
-        bits = np.packbits(inner, axis=None)
-        shape = (inner.shape[0], inner.shape[1])
-        return cls(
-            (box[0].start, box[1].start), shape, zlib.compress(bits.tobytes(), 1), zlib.compress(levels.tobytes(), 1)
-        )
+        bits = zlib.compress(np.packbits(inner, axis=None).tobytes(), 1)
+        return cls((box[0].start, box[1].start), (inner.shape[0], inner.shape[1]), bits)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -56,16 +50,60 @@ class Patch:
         return bits.view(np.bool_).reshape(self.shape)
 
     @property
-    def score(self) -> NDArray[np.uint8]:
-        """The probabilities in 255ths, shape `shape`; 0 outside the mask."""
-        whole = np.zeros(self.shape, np.uint8)
-        whole[self.mask] = np.frombuffer(zlib.decompress(self.levels), np.uint8)
-        return whole
+    def box(self) -> tuple[slice, slice]:
+        """The crop within the picture."""
+        return _box(self.start, self.shape)
 
     @property
     def nbytes(self) -> int:
         """What it takes of the memory."""
-        return len(self.packed) + len(self.levels)
+        return len(self.packed)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The probabilities of one output on one slice in 255ths, cropped to what is not 0; `packed` are deflated."""
+
+    start: tuple[int, int]
+    shape: tuple[int, int]
+    packed: bytes
+
+    @classmethod
+    def of(cls, probability: NDArray[np.float32]) -> Levels | None:
+        """Those of a whole picture; None where all of them are nearer to 0 than to a 255th."""
+        levels = cv2.convertScaleAbs(probability, alpha=255)
+        box = _cropped(levels > 0)
+        if box is None:
+            return None
+        inner = np.asarray(levels[box], np.uint8)
+        packed = zlib.compress(inner.tobytes(), 1)
+        return cls((box[0].start, box[1].start), (inner.shape[0], inner.shape[1]), packed)
+
+    @property
+    def values(self) -> NDArray[np.uint8]:
+        """They themselves, shape `shape`, read-only."""
+        return np.frombuffer(zlib.decompress(self.packed), np.uint8).reshape(self.shape)
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """The crop within the picture."""
+        return _box(self.start, self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of the memory."""
+        return len(self.packed)
+
+
+def _cropped(held: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    rows, columns = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
+    if rows.size == 0:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _box(start: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]:
+    return slice(start[0], start[0] + shape[0]), slice(start[1], start[1] + shape[1])
 
 
 Edges = tuple[float, float, float, float]
@@ -116,8 +154,9 @@ class Timing:
 class SliceResult:
     """A model's answer for one slice.
 
-    What it holds depends on the task: a patch for each output (None where it saw nothing) and where the model tells
-    kinds apart their probabilities; boxes, surest first; or classes with a heatmap each. `backend` is what ran it.
+    What it holds depends on the task: a patch for each output (None where it saw nothing), how likely each held each
+    pixel where no second look will say that better, and where the model tells kinds apart their probabilities; boxes,
+    surest first; or classes with a heatmap each. `backend` is what ran it.
     """
 
     index: int
@@ -127,11 +166,12 @@ class SliceResult:
     classes: tuple[SliceClass, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
     backend: str = ""
+    levels: tuple[Levels | None, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """About what it takes of the memory, with what Python keeps beside the values."""
-        drawn = (*self.patches, *(box.outline for box in self.boxes))
-        parts = len(self.patches) + len(self.boxes) + len(self.classes) + len(self.heatmaps)
+        drawn = (*self.patches, *self.levels, *(box.outline for box in self.boxes))
+        parts = len(self.patches) + len(self.levels) + len(self.boxes) + len(self.classes) + len(self.heatmaps)
         values = sum(patch.nbytes for patch in drawn if patch is not None)
         return 512 + 256 * parts + values + sum(len(heatmap.packed) for heatmap in self.heatmaps)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from overread.domain.finding import Mask
 from overread.domain.geometry import Floats, Grid
 from overread.domain.ports import Cancel, Proposal
+from overread.domain.probability import Probabilities
 from overread.domain.volume import Volume
 from overread.imaging.resample import lone_axis, moved, refitted, respaced, stretched, turned
 from overread.infer.backends.far import Serving
@@ -125,11 +127,16 @@ class VolumeRun:
                 mean,
                 output.anatomy,
                 output.colour,
-                probabilities=kept,
+                probabilities=_drawn_alone(mask, answer.score),
             )
             for label, output in enumerate(self.spec.outputs, start=1)
-            for mask, mean, kept in parts(output, answer.labels == label, answer.score, self._volume.grid)
+            for mask, mean in parts(output, answer.labels == label, answer.score, self._volume.grid)
         ]
+
+
+def _drawn_alone(mask: Mask, score: NDArray[np.uint8]) -> Probabilities | None:
+    """How sure the label was of the voxels that it won, in its box; of others nothing is known, and 0 is kept."""
+    return Probabilities.of(np.where(mask.inner, score[mask.box], np.uint8(0)), mask.start, mask.shape)
 
 
 class _Sheets:
