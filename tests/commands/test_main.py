@@ -27,7 +27,7 @@ sys.exit(status or f"loaded {loaded}" if loaded else status)
 
 SLOW = (
     *("SimpleITK", "dicomanonymizer", "dicomweb_client", "highdicom", "matplotlib", "onnx", "onnxruntime", "openvino"),
-    *("pynetdicom", "reportlab", "scipy", "skimage", "torch", "tritonclient", "vtkmodules"),
+    *("pynetdicom", "reportlab", "requests", "scipy", "skimage", "torch", "tqdm", "tritonclient", "vtkmodules"),
 )
 
 
@@ -35,6 +35,12 @@ def test_the_window_opens_without_what_takes_long_to_import() -> None:
     script = f"import sys, overread.ui.desktop; sys.exit(' '.join(n for n in {SLOW!r} if n in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+def test_what_pydicom_is_not_given_the_others_may_have() -> None:
+    script = "import overread.dicom.codecs, requests, tqdm; print(requests.__name__, tqdm.__name__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["requests", "tqdm"]
 
 
 def test_version_and_help(overread: Callable[..., Any]) -> None:
