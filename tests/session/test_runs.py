@@ -78,6 +78,33 @@ def look(sitting: Sitting, index: int) -> None:
     sitting.session.set_view(replace(view, cursor=(index, *view.cursor[1:])))
 
 
+def test_a_model_is_made_ready_while_the_series_loads(sit: Callable[..., Sitting], models: Path, study: Path) -> None:
+    fresh = [OnnxDetector(detector.spec, detector.chain) for detector in detectors(models)]
+    sitting = sit(fresh)
+    sitting.session.open([study])
+    while sitting.session.image is None:
+        assert sitting.deliver() or sitting.run()
+    assert (reading(sitting).phase, [detector.served for detector in fresh]) == (Phase.WAITING, [None])
+    for job in list(sitting.work.waiting):
+        job()
+    sitting.work.waiting.clear()
+    assert not sitting.session.image.ready.complete, "nothing of the series has arrived"
+    assert all(detector.served is not None and detector.served.alive for detector in fresh)
+    sitting.settle()
+    assert (reading(sitting).phase, sitting.errors) == (Phase.DONE, [])
+
+
+def test_what_goes_wrong_with_a_model_is_said_once(sit: Callable[..., Sitting], models: Path, study: Path) -> None:
+    class Broken(Chain):
+        def serve(self, spec: ModelSpec) -> Served:
+            raise UserError("Nothing runs it.", "")
+
+    sitting = sit([OnnxDetector(detector.spec, Broken(())) for detector in detectors(models)])
+    sitting.open(study)
+    assert (reading(sitting).phase, reading(sitting).text) == (Phase.FAILED, "Nothing runs it.")
+    assert sitting.errors == []
+
+
 def test_what_a_model_saw_enters_as_one_step(sit: Callable[..., Sitting], models: Path, study: Path) -> None:
     sitting = sit(detectors(models))
     phases: list[Phase] = []

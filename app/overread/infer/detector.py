@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -120,6 +121,7 @@ class OnnxDetector:
         self.timings: tuple[Timing, ...] = ()
         self.provenance = ""
         self.served: Serving | None = None
+        self._choosing = threading.Lock()
 
     @property
     def id(self) -> str:
@@ -150,23 +152,24 @@ class OnnxDetector:
         """The gate's sentence. Where a model reads several series, `study` holds all there are of this person's."""
         return refusal(self.spec, stack, study)
 
-    def _serve(self) -> Serving:
-        """Choose the backend, once, and again where all have failed."""
-        if self.served is not None:
-            self.served.renew()
-        if self.served is None or not self.served.alive:
-            self.served = self.chain.serve(self.spec)
-        return self.served
+    def serve(self) -> Serving:
+        """Choose the backend, once, and again where all have failed. Who asks meanwhile, waits for what is chosen."""
+        with self._choosing:
+            if self.served is not None:
+                self.served.renew()
+            if self.served is None or not self.served.alive:
+                self.served = self.chain.serve(self.spec)
+            return self.served
 
     def start(self, volume: Volume, others: Channels = NO_CHANNELS) -> ModelRun:
         """Choose the backend and measure the volume. Not for a 3-D model."""
-        return ModelRun(self.spec, self._serve(), volume, others)
+        return ModelRun(self.spec, self.serve(), volume, others)
 
     def start_whole(self, volume: Volume, others: Channels = NO_CHANNELS) -> VolumeRun:
         """Choose the backend for a pass over the whole volume. ValueError where the model reads slices."""
         if self.spec.patches is None:
             raise ValueError(f"{self.spec.id} reads slices")
-        return VolumeRun(self.spec, self.spec.patches, self._serve(), volume, others)
+        return VolumeRun(self.spec, self.spec.patches, self.serve(), volume, others)
 
     def __call__(
         self, volume: Volume, progress: Callable[[float], None], others: Channels = NO_CHANNELS

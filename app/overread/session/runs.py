@@ -104,6 +104,7 @@ class Runs:
             self._set(detector.id, phase=Phase.CLOSED, **{**_FRESH, "text": refused})
         elif not image.ready.complete:
             self._set(detector.id, phase=Phase.WAITING, **_FRESH)
+            self._make_ready(detector)
         elif not image.ready.whole:
             text = f"{detector.title} does not read this series: {image.ready.unread}."
             self._set(detector.id, phase=Phase.CLOSED, **{**_FRESH, "text": text})
@@ -122,6 +123,17 @@ class Runs:
             self._runs[detector.id] = _Run(detector, image, queue, shelf)
             self._set(detector.id, phase=Phase.STARTING, **{**_FRESH, "done": len(shelf.results), "total": count})
             self._work(self._runs[detector.id])
+
+    def _make_ready(self, detector: OnnxDetector) -> None:
+        """Have a worker load the model while the series is still loading; what goes wrong, the run itself will say."""
+        if detector.served is None:
+            self._jobs.call(
+                f"{detector.title} is made ready",
+                lambda job: detector.serve(),
+                lambda served: None,
+                lambda error: None,
+                quiet=True,
+            )
 
     def _work(self, run: _Run) -> None:
         """Have a worker read until nobody waits for more, and then put together what was found."""
