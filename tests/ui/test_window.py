@@ -214,6 +214,8 @@ def test_nothing_found_is_said(driver_of: Callable[..., Driver], study: Path) ->
     driver.open(study)
     driver.read()
     assert "found nothing" in driver.window.findings_panel.models["glioma-flair"].text.text()
+    panel = driver.window.findings_panel
+    assert panel.heading.y() < 200, "what stands above an empty list stays at the top"
 
 
 def test_a_broken_slice_is_named_and_the_others_are_shown(driver: Driver, tmp_path: Path) -> None:

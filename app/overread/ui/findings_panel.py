@@ -71,7 +71,9 @@ class FindingsPanel(QFrame):
         self.list.hide_asked.connect(self._hide)
         column.addWidget(self.list, 1)
         self._empty = _quiet("")
-        column.addWidget(self._empty)
+        self._empty.setContentsMargins(12, 2, 12, 2)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self._empty, 1)  # in the list's place, so that what stands above stays where it is
         self._folded = QToolButton()
         self._folded.clicked.connect(lambda: self.triggered.emit("rejected"))
         column.addWidget(self._folded)

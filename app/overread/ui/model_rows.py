@@ -26,6 +26,7 @@ class ModelRow(QFrame):
         column.setContentsMargins(12, 4, 8, 4)
         column.setSpacing(2)
         head = QHBoxLayout()
+        head.setSpacing(10)
         self.switch = QCheckBox(f"{reading.title} {reading.version}")
         self.switch.setToolTip("Reads a fitting series as soon as it is open (M)")
         self.switch.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -62,6 +63,9 @@ class ModelRow(QFrame):
     def show_reading(self, reading: Reading, *, on: bool) -> None:
         """Say where the model stands."""
         self.switch.setChecked(on)
+        shade = f"color: {style.QUIET};" if reading.phase is Phase.CLOSED else ""
+        if self.switch.styleSheet() != shade:
+            self.switch.setStyleSheet(shade)
         self.stop.setVisible(reading.busy)
         self.all.setVisible(reading.phase in (Phase.PAUSED, Phase.FAILED))
         self.bar.setVisible(reading.busy)

@@ -118,7 +118,9 @@ class StatusBar(QFrame):
         reading = next((r for r in readings if r.backend and r.phase is not Phase.CLOSED), None)
         if reading is None:
             self.dot.setStyleSheet(f"color: {style.LINE};")
+            coming = next((r for r in readings if r.phase in (Phase.WAITING, Phase.STARTING)), None)
             off = "no model reads this series" if self.session.image is not None else "no model at work"
+            off = off if coming is None else f"{coming.title} starts"
             self.badge.setText(off)
             self.badge.setToolTip("")
             self.line.show_values(())
