@@ -116,8 +116,8 @@ DESCRIPTORS = frozenset(
 )
 # UIDs that name kinds of things, not things: they are the same everywhere.
 CLASSES = re.compile(r".*(ClassUID|SyntaxUID|SchemeUID|ContextUID|MappingResourceUID|ExtensionCreatorUID|VersionUID)$")
-# Retain Safe Private (E.3.10): the numbers of table E.3.10-1 that say how an image was acquired or what its values mean.
-# It lists texts, UIDs and results of others' software as well, which are not kept.
+# Retain Safe Private (E.3.10): the numbers of table E.3.10-1 that say how an image was acquired or what its values
+# mean. It lists texts, UIDs and results of others' software as well, which are not kept.
 SAFE_PRIVATE = {
     ("GEMS_PARM_01", 0x0043, 0x39),  # b-value
     ("SIEMENS MR HEADER", 0x0019, 0x0C),  # b-value
