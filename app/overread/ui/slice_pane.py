@@ -114,13 +114,14 @@ class SlicePane(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Compose if something changed, then put text and marks on it."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), Qt.GlobalColor.black)
         image, projection, view = self.session.image, self.projection, self.session.view
+        state = 0 if image is None or projection is None else self._readiness(projection)
+        if state != 1:  # else the picture covers all of the pane
+            painter.fillRect(self.rect(), Qt.GlobalColor.black)
         if image is None or projection is None:
             painter.end()
             return
         width, height = float(self.width()), float(self.height())
-        state = self._readiness(projection)
         if state == 1:
             if self._stale or self._ground is None:
                 self._compose(projection)
