@@ -128,3 +128,18 @@ def test_two_threads_read_every_slice_once_while_the_reader_scrolls() -> None:
     thread.join(30)
     assert not thread.is_alive(), "deadlock"
     assert sorted(read) == list(range(count))
+
+
+def test_what_is_on_screen_presses_until_it_is_read() -> None:
+    queue = SliceQueue(60)
+    queue.look_at(30, 1)
+    assert queue.pressing
+    while (taken := queue.take()) is not None and -BEHIND <= taken[0] - 30 <= AHEAD:
+        assert queue.pressing, "while it is being read too"
+        queue.finish(taken[0], done=True)
+    assert not queue.pressing, "the rest may wait"
+    queue.look_at(50, 1)
+    assert queue.pressing
+    queue.close()
+    assert not queue.pressing
+    assert not SliceQueue(0).pressing

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from overread.domain.errors import Cancelled, UserError
 from overread.domain.finding import Kind, Mask
@@ -14,6 +15,7 @@ from overread.domain.geometry import Plane
 from overread.domain.ports import Cancel
 from overread.infer.backends.chain import REFERENCE, Chain
 from overread.infer.manifest import read
+from overread.infer.score_cam import BATCH, score_cam
 from overread.infer.slices import Slicer
 from overread.infer.why import Why, drawn_by, first_component
 from support.tiny import asked_model, kinds_model
@@ -66,6 +68,47 @@ def test_features_alone_are_of_no_class(tmp_path: Path) -> None:
     assert (heatmap.method, heatmap.label, heatmap.shape) == ("Eigen-CAM, not class specific", "", (8, 8))
     cells = Slicer.of(IMAGE, spec.prepare).tensor(1)[0, 0].reshape(8, 8, 8, 8).mean(axis=(1, 3))
     assert np.corrcoef(heatmap.values.ravel(), cells.ravel())[0, 1] > 0.9999
+
+
+def test_features_that_show_the_region_weigh_more(tmp_path: Path) -> None:
+    """By Score-CAM, worked out by hand: two features, each a mask on the slice, and the mean answer in the region."""
+    spec = read(asked_model(tmp_path, method="Score-CAM"))
+    drawn, paced = region(slice(8, 24), slice(8, 24)), list[float]()
+    heatmap = Why(spec, Chain((REFERENCE,)))(IMAGE, 1, drawn, spec.outputs[0], Cancel(), paced.append)
+    assert (heatmap.method, heatmap.label, heatmap.shape) == ("Score-CAM, approximate", "Bright", (8, 8))
+    assert paced == [0.0], "two features are one batch"
+    picture = Slicer.of(IMAGE, spec.prepare).tensor(1)[0, 0]
+    cells = picture.reshape(8, 8, 8, 8).mean(axis=(1, 3))
+    scores = []
+    for feature in (cells, -cells):
+        wide = ndimage.zoom(feature, 8, order=1)
+        shown = picture * (wide - wide.min()) / np.ptp(wide)
+        scores.append((1 / (1 + np.exp(-20 * (shown - 0.6))))[drawn].mean())
+    first, second = np.exp(scores) / np.exp(scores).sum()
+    assert first > second
+    assert heatmap.values == pytest.approx(np.maximum((first - second) * cells, 0), abs=1e-4)
+
+
+def test_many_features_go_in_batches_and_are_called_off_between_them() -> None:
+    sizes, cancel = list[int](), Cancel()
+
+    def run(given: np.ndarray) -> dict[str, np.ndarray]:
+        sizes.append(len(given))
+        if len(sizes) == 2:
+            cancel.cancel()
+        return {"answer": given.mean(axis=(1, 2, 3))}
+
+    def pace(done: float) -> None:
+        if cancel.cancelled:
+            raise Cancelled
+
+    features, tensor = np.random.default_rng(1).random((20, 3, 3), np.float32), np.ones((1, 1, 12, 12), np.float32)
+    with pytest.raises(Cancelled):
+        score_cam(run, tensor, features, lambda outputs: outputs["answer"], pace)
+    assert sizes == [BATCH, BATCH]
+    cancel, sizes[:] = Cancel(), [0] * 9
+    map_ = score_cam(run, tensor, np.full((3, 3, 3), 2, np.float32), lambda outputs: outputs["answer"], pace)
+    assert map_ == pytest.approx(np.full((3, 3), 2.0)), "what is the same everywhere hides all, and weighs the same"
 
 
 def test_the_first_component_is_that_of_pytorch_grad_cam() -> None:

@@ -13,8 +13,10 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Finding
 from overread.domain.geometry import Plane, plane_axes
 from overread.domain.reasons import heatmaps
+from overread.infer.scheduler import SliceQueue
 from overread.session.explanations import Explanations, on_slice
 from overread.session.review import accept, draw_new, redraw
+from overread.session.runs import Runs
 from overread.session.state import Phase
 from support.series import write_series
 from support.sitting import DOE, Sitting, box_mask, detectors
@@ -168,6 +170,34 @@ def refused(why: Explanations, finding: Finding) -> str:
     with pytest.raises(UserError) as raised:
         why.ask(finding)
     return str(raised.value)
+
+
+def test_slices_on_screen_come_before_many_runs(
+    sit: Callable[..., Sitting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_model(tmp_path / "models", MODEL, method="Score-CAM")
+    sitting = sit(detectors(tmp_path / "models"))
+    sitting.open(study(tmp_path / "mr"))
+    session = sitting.session
+    queue = SliceQueue(3)
+    monkeypatch.setattr(Runs, "queues", property(lambda runs: (queue,)))
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            while (taken := queue.take()) is not None:
+                queue.finish(taken[0], done=True)
+
+    monkeypatch.setattr("overread.session.explanations.time.sleep", sleep)
+    why = Explanations(session, lambda: None)
+    look_at(sitting, 2)
+    why.ask(session.findings[0])
+    (job,) = session.jobs.running
+    sitting.settle()
+    assert job.fraction == 0.0
+    assert len(waits) == 3, "until the slices were read"
+    assert heatmaps(session.findings[0])[0].method == "Score-CAM, approximate"
 
 
 def test_what_cannot_be_asked_is_said_in_a_sentence(sitting: Sitting) -> None:

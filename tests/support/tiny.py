@@ -175,7 +175,8 @@ def asked_model(
 ) -> Path:
     """Bright pixels, and beside them (with two outputs) dark ones; why: means over 8×8 pixels of the last region.
 
-    By "Eigen-CAM" the features are these means and their negatives, over the whole image. Pixels are 1.5 mm wide.
+    By "Eigen-CAM" and "Score-CAM" the features are these means and their negatives, over the whole image. Pixels are
+    1.5 mm wide.
     """
     nodes = [
         helper.make_node("Sub", ["image", "level"], ["above"]),
@@ -187,11 +188,12 @@ def asked_model(
         helper.make_node("Neg", ["means"], ["against"]),
         helper.make_node("Concat", ["means", "against"], ["features"], axis=1),
     ]
-    given = {"probability": 4, "features": 4} if method == "Eigen-CAM" else {"probability": 4}
+    own = method in ("Eigen-CAM", "Score-CAM")
+    given = {"probability": 4, "features": 4} if own else {"probability": 4}
     known = {"level": np.float32(0.6), "gain": np.float32(20), "one": np.float32(1)}
     weights = graph(nodes, "image", given, **known)
     tensor, second, more, file = noise(1, 1, size, size), 'features = "features"', {}, b""
-    if method != "Eigen-CAM":
+    if not own:
         split = np.array([1, *[1] * outputs], np.int64)
         nodes = [
             helper.make_node("Split", ["marked", "split"], ["image", "first", "second"][: 1 + outputs], axis=1),

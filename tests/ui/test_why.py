@@ -40,7 +40,7 @@ def buttons(driver: Driver) -> list[str]:
     return [button.text() for button in card.findChildren(QPushButton)]
 
 
-@pytest.mark.parametrize("method", ["Seg-Grad-CAM", "Eigen-CAM"])
+@pytest.mark.parametrize("method", ["Seg-Grad-CAM", "Eigen-CAM", "Score-CAM"])
 def test_w_asks_and_h_hides(driver_of: Callable[..., Driver], tmp_path: Path, method: str) -> None:
     asked_model(paths.data() / "models", "glioma-flair", method=method)
     driver = driver_of(models=0, size=(1600, 960))
@@ -58,7 +58,8 @@ def test_w_asks_and_h_hides(driver_of: Callable[..., Driver], tmp_path: Path, me
     if method == "Eigen-CAM":
         assert caption(driver)[:2] == ("What stands out to the model", "Eigen-CAM, not class specific  ·  layer means")
     else:
-        assert caption(driver)[:2] == ("What speaks for Bright", "Seg-Grad-CAM  ·  layer means")
+        said = {"Seg-Grad-CAM": "Seg-Grad-CAM", "Score-CAM": "Score-CAM, approximate"}[method]
+        assert caption(driver)[:2] == ("What speaks for Bright", f"{said}  ·  layer means")
     assert caption(driver)[2] == "8 × 8 cells of 12 × 12 mm, smoothed"
     assert not np.array_equal(pixels(driver.pane()), plain)
     assert session.undo_label == undo

@@ -10,6 +10,9 @@ from typing import Any
 
 from overread.infer import fields
 
+# What makes a map of a layer's features alone.
+EIGEN_CAM, SCORE_CAM = "Eigen-CAM", "Score-CAM"
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -34,7 +37,7 @@ class Explain:
 
     A classification gives its maps as an output of its own. Else `graph` computes the map of a region, which is the
     last channels of its input, one for each output of the model; or `features` names the output with the layer's
-    features, of which "Eigen-CAM" makes a map.
+    features, of which "Eigen-CAM" and "Score-CAM" make a map.
     """
 
     method: str
@@ -82,7 +85,7 @@ def explain(folder: Path, table: Mapping[str, Any]) -> Explain:
     method, layer = fields.text(table, "method"), fields.text(table, "layer")
     if "file" in table:
         return Explain(method, layer, graph=_graph(folder, table))
-    if method != "Eigen-CAM":
+    if method not in (EIGEN_CAM, SCORE_CAM):
         raise ValueError(f"“explain” by {method} needs a “file”")
     return Explain(method, layer, features=fields.text(table, "features"))
 

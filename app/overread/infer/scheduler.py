@@ -77,6 +77,14 @@ class SliceQueue:
         with self._lock:
             return self._next() is not None
 
+    @property
+    def pressing(self) -> bool:
+        """Whether the slice on screen or one of its neighbours is still to be read."""
+        with self._lock:
+            index = min(self._outstanding, key=self._distance, default=None)
+            near = [at for at in (index, self._running[0] if self._running else None) if at is not None]
+            return not self._closed and any(self._distance(at)[0] < 3 for at in near)
+
     def _distance(self, index: int) -> tuple[int, int]:
         """The rank of a slice: (class, steps from the screen)."""
         ahead = (index - self._focus) * self._direction

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -14,8 +16,10 @@ from overread.domain.ports import Cancel
 from overread.domain.volume import Volume
 from overread.infer.backends.chain import Chain
 from overread.infer.backends.far import FarChain, Serving
+from overread.infer.graphs import EIGEN_CAM, SCORE_CAM
 from overread.infer.manifest import ModelSpec, Output
 from overread.infer.results import require_numbers
+from overread.infer.score_cam import score_cam
 from overread.infer.slices import Slicer
 
 F32 = NDArray[np.float32]
@@ -43,17 +47,27 @@ class Why:
 
     With a graph that explains it, the map is its answer for the region ("Seg-Grad-CAM": what on the slice raises the
     model's score of the region). With features alone it is "Eigen-CAM" (Muhammad & Yeasin, IJCNN 2020): their first
-    principal component, which shows what stands out to the model, whatever it takes it for.
+    principal component, which shows what stands out to the model, whatever it takes it for; or "Score-CAM", which runs
+    the model once more for each feature (see `score_cam`) and is of the region's class, but no gradient.
     """
 
     def __init__(self, spec: ModelSpec, chain: Chain | FarChain) -> None:
         self.spec, self._chain, self._lock = spec, chain, Lock()
         self._served: Serving | None = None
 
-    def __call__(self, volume: Volume, index: int, region: Bools, output: Output, cancel: Cancel) -> Heatmap:
+    def __call__(
+        self,
+        volume: Volume,
+        index: int,
+        region: Bools,
+        output: Output,
+        cancel: Cancel,
+        pace: Callable[[float], None] = lambda done: None,
+    ) -> Heatmap:
         """The map of slice `index` for a region (rows, columns) of it as it lies on the screen. Runs on a worker.
 
-        UserError where the region is lost on the model's canvas, or where the model gives no numbers.
+        Where the model is run many times, `pace` hears in between which part is done, and may take its time. UserError
+        where the region is lost on the model's canvas, or where the model gives no numbers.
         """
         spec, explain = self.spec, self.spec.explain
         if explain is None:
@@ -64,21 +78,35 @@ class Why:
             backend = self._served.backend
         slicer = Slicer.of(volume, spec.prepare)
         tensor = slicer.tensor(index)
-        if explain.features:
-            features = backend.run(tensor, cancel)[explain.features]
-            require_numbers([features], f"{spec.name} gave no numbers for slice {index + 1}")
-            values, method, label = first_component(features[0]), f"{explain.method}, not class specific", ""
+
+        def run(given: F32) -> Mapping[str, F32]:
+            outputs = backend.run(given, cancel)
+            require_numbers(outputs.values(), f"{spec.name} gave no numbers for slice {index + 1}")
+            return outputs
+
+        if explain.method == EIGEN_CAM:
+            values = first_component(run(tensor)[explain.features][0])
+            method, label = f"{EIGEN_CAM}, not class specific", ""
         else:
             mark = slicer.where.onto_canvas(region.astype(np.float32), fill=0.0) >= 0.5
             if not mark.any():
                 raise UserError(f"On this slice it is too small for {spec.name} to be asked.")
-            marks = np.zeros((1, len(spec.outputs), *mark.shape), np.float32)
-            marks[0, output.channel] = mark
-            (answer,) = backend.run(np.concatenate([tensor, marks], axis=1), cancel).values()
-            require_numbers([answer], f"{spec.name} gave no numbers for slice {index + 1}")
-            values, method, label = answer[0, 0], explain.method, output.label
+            method, label = explain.method, output.label
+            if explain.graph is None:
+                features, method = run(tensor)[explain.features][0], f"{SCORE_CAM}, approximate"
+                values = score_cam(run, tensor, features, partial(_sureness, spec, output, mark), pace)
+            else:
+                marks = np.zeros((1, len(spec.outputs), *mark.shape), np.float32)
+                marks[0, output.channel] = mark
+                (answer,) = run(np.concatenate([tensor, marks], axis=1)).values()
+                values = answer[0, 0]
         ran = f"{backend.name} {backend.precision}"
         return Heatmap.of(values, slicer.where.extent, spec.prepare.plane, index, label, method, explain.layer, ran)
+
+
+def _sureness(spec: ModelSpec, output: Output, mark: Bools, outputs: Mapping[str, F32]) -> F32:
+    """How sure the model is of a region, its mean probability there, for each of n canvases; shape (n,)."""
+    return np.asarray(outputs[spec.output_name][:, output.channel][:, mark].mean(axis=1), np.float32)
 
 
 def first_component(features: F32) -> F32:

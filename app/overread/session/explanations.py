@@ -6,8 +6,10 @@ What it answered stays with the finding, in the journal too, and leaves with it.
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -27,6 +29,8 @@ from overread.session.state import Image
 
 # A finding, the voxels that it has, and the slice.
 Key = tuple[str, str, Plane, int]
+# A model that is run many times to say why leaves slices on screen the way between two runs, for so long at most.
+_POLITE_S = 1.0
 # Of the answers that no journal has: a map is a kilobyte or so.
 _KEPT = 500
 
@@ -83,10 +87,18 @@ class Explanations:
             if self._asked[0] == key and self._asked[1].running:
                 return
             self._asked[1].cancel.cancel()
-        volume = image.volume
+        volume, queues = image.volume, self._session.runs.queues
+
+        def pace(job: Job, done: float) -> None:
+            job.progress(done)
+            until = time.monotonic() + _POLITE_S
+            while any(queue.pressing for queue in queues) and time.monotonic() < until:
+                time.sleep(0.005)
+                job.progress(done)
+
         job = self._session.jobs.call(
             f"{detector.title} is asked why",
-            lambda job: detector.why(volume, index, region, output, job.cancel),
+            lambda job: detector.why(volume, index, region, output, job.cancel, partial(pace, job)),
             lambda heatmap: self._answered(key, heatmap, detector, image.stack.identity),
         )
         self._asked = key, job

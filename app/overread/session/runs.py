@@ -279,6 +279,11 @@ class Runs:
         ]
         return bool(runs) and all(index in run.shelf.results for run in runs)
 
+    @property
+    def queues(self) -> tuple[SliceQueue, ...]:
+        """What the models at work have before them; a worker may look at these."""
+        return tuple(run.queue for run in self._runs.values() if run.job is not None)
+
     def live(self, stack_uid: str, plane: Plane, index: int) -> list[Patch]:
         """What models saw on a slice that have not yet put their findings together."""
         found: list[Patch] = []
