@@ -26,8 +26,11 @@ import numpy as np  # noqa: E402
 import pydicom  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 
-from overread.dicom.export import Written, export  # noqa: E402
+from overread.dicom.export import Terms, Written, export  # noqa: E402
+from overread.dicom.scan import scanned  # noqa: E402
 from overread.dicom.source import source_headers  # noqa: E402
+from overread.dicom.upright import laid, sheared  # noqa: E402
+from overread.dicom.upright import planned as upright_of  # noqa: E402
 from overread.domain.errors import UserError  # noqa: E402
 from overread.domain.finding import Finding, Kind, Status  # noqa: E402
 from overread.domain.geometry import acquired_plane  # noqa: E402
@@ -251,21 +254,25 @@ def findings(stack: Stack) -> list[Finding]:
 
 
 @contextmanager
-def exported(stack: Stack, kind: str) -> Iterator[Case]:
-    """One kind, with the segmentation that it may refer to."""
+def exported(stack: Stack, kind: str, terms: Terms) -> Iterator[Case]:
+    """One kind, with the segmentation that it may refer to; on the series that it lies on, where that was resampled."""
     said = findings(stack)
     with tempfile.TemporaryDirectory() as folder:
         wanted = products([kind, "seg"] if kind == "sr" else [kind])
-        written = [
-            w for w in export(stack, said, Path(folder) / "out", made_up.READER, wanted) if w.kind == kind.upper()
-        ]
-        yield Case(stack, said, written, Path(folder))
+        made = export(stack, said, Path(folder) / "out", made_up.READER, wanted, terms)
+        images = tuple(item.path for item in made if item.kind == "UPRIGHT")
+        if images and kind != "sr":
+            (onto,) = scanned(images, Path(folder)).stacks
+            how = upright_of(source_headers(stack))
+            said, stack = [laid(one, how, onto) for one in said if one.mask and not one.boxed], onto
+        yield Case(stack, said, [item for item in made if item.kind == kind.upper()], Path(folder))
 
 
 def judged(stack: Stack, kind: str, oracles: dict[str, Callable[[Case], None]]) -> str:
     """What is wrong with one kind of object on one image; "" where all agree, a sentence where none can leave."""
+    tilted = sheared(stack) and any(product.straight for product in products([kind]))
     try:
-        with exported(stack, kind) as case:
+        with exported(stack, kind, Terms(resample=tilted)) as case:
             wrong = []
             for name in oracles:
                 try:
@@ -273,7 +280,8 @@ def judged(stack: Stack, kind: str, oracles: dict[str, Callable[[Case], None]]) 
                 except Exception as error:  # noqa: BLE001  any failure of theirs is one of ours
                     sys.stderr.write(f"{kind} {name}: {type(error).__name__} {error}\n")
                     wrong.append(name)
-            return f"all but {', '.join(wrong)}" if wrong else ""
+            agreed = "resampled" if tilted else ""
+            return f"{agreed}, all but {', '.join(wrong)}".removeprefix(", ") if wrong else f"✓ {agreed}" * tilted
     except UserError as refused:
         return f"– {refused.title.split('. ')[0].rstrip('.')}."
 

@@ -13,9 +13,12 @@ import pytest
 
 from overread import paths
 from overread.dicom.scan import scanned
-from overread.domain.finding import Reader
+from overread.domain.finding import Mask, Reader
 from overread.session import settings
+from overread.session.books import Books
 from overread.session.packet import three_arms
+from overread.session.review import draw_new
+from support.series import write_series
 
 ADA = Reader("Ada Lovelace")
 
@@ -107,3 +110,20 @@ def test_a_reader_signs_only_by_name_and_on_request(overread: Callable[..., Any]
     assert signed.VerifyingObserverSequence[0].VerifyingObserverName == "Franklin^Rosalind"
     settings.save(paths.config() / "settings.toml", settings.Settings(reader=""))
     assert overread("export", drawn, "--out", tmp_path / "out", "--sign-off").status == 2
+
+
+def test_sheared_slices_are_resampled_on_request_alone(overread: Callable[..., Any], tmp_path: Path) -> None:
+    places = [(0.0, 1.1 * k, 3.0 * k) for k in range(6)]
+    write_series(tmp_path / "in", np.zeros((6, 24, 24), np.int16), positions=places, modality="CT")
+    (stack,) = scanned((tmp_path / "in",), tmp_path).stacks
+    voxels = np.zeros(stack.grid.shape, bool)
+    voxels[2:4, 5:12, 6:14] = True
+    books = Books(paths.data() / "journals")
+    label, findings, _ = draw_new((), Mask.of(voxels), stack, ADA)
+    books.of(stack.identity).edit(label, findings, ADA.name, "")
+    books.close()
+    plain = overread("export", tmp_path / "in", "--out", tmp_path / "plain", "--only", "seg")
+    assert plain.status == 3
+    assert "sheared by a tilted gantry, so have it resampled onto an upright grid (--resample)" in plain.err
+    said = overread("export", tmp_path / "in", "--out", tmp_path / "out", "--only", "seg,sr", "--resample", "--json")
+    assert [item["kind"] for item in said.json["files"]] == ["UPRIGHT"] * 6 + ["SEG", "SR"]

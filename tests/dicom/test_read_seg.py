@@ -127,7 +127,6 @@ def test_a_picture_without_a_place_gets_what_was_drawn_on_it(data: Path, tmp_pat
         "glioma-fg6692/05_FLAIR_AX",
         "brain-mr-oblique",
         "chest-ct-cptac",
-        "ct-gantry-tilt",
         "multiframe/enhanced-mr-siemens-xa10/6_1.dcm",
         "multiframe/enhanced-mr-philips-fieldmap",
         "derived-objects/dcmqi/segmentations/24x38x3/multiframe/mf.dcm",

@@ -270,3 +270,12 @@ def test_the_check_notices(ct: Stack, tmp_path: Path, what: str) -> None:
     spoilt.save_as(tmp_path / "spoilt.dcm")
     with pytest.raises(UserError, match=r"^spoilt.dcm failed the check before export: (?!it cannot be read)"):
         pass_gate([tmp_path / "spoilt.dcm"], headers, findings, SR, **more)
+
+
+def test_parts_with_empty_slices_between_them_are_lines_on_their_own_slices(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", np.zeros((6, 12, 14), np.int16))
+    stack = opened(tmp_path / "in", tmp_path)
+    apart = np.zeros(stack.grid.shape, bool)
+    apart[1, 3:6, 4:8] = apart[4, 3:6, 4:8] = True
+    (report,) = export(stack, [finding(stack, apart)], tmp_path / "out", READER, products(["sr"]))
+    assert report.kind == "SR"

@@ -17,7 +17,7 @@ from skimage.draw import polygon2mask
 
 from overread.dicom.check import gate
 from overread.dicom.check_rtstruct import RTSTRUCT
-from overread.dicom.check_seg import SEG
+from overread.dicom.check_sr import SR
 from overread.dicom.export import export
 from overread.dicom.product import Left
 from overread.domain.errors import UserError
@@ -162,9 +162,9 @@ def test_what_cannot_carry_contours_is_refused_in_a_sentence(data: Path, tmp_pat
 
 def test_a_set_that_was_asked_for_and_cannot_be_written_is_spoken_of(data: Path, tmp_path: Path) -> None:
     stack = opened(data / "dicom" / "ct-gantry-tilt", tmp_path / "scratch")
-    written = export(stack, [finding(stack, lump(stack))], tmp_path / "out", READER, (SEG, RTSTRUCT))
-    assert [item.kind for item in written] == ["SEG"]
-    said = "Not written: RT Structure Set. A structure set needs a regular stack of slices. Gantry tilt"
+    written = export(stack, [finding(stack, lump(stack))], tmp_path / "out", READER, (SR, RTSTRUCT))
+    assert [item.kind for item in written] == ["SR"]
+    said = "Not written: RT Structure Set. Its slices are sheared by a tilted gantry, so have it resampled"
     assert written[-1].remark.startswith(said)
 
 

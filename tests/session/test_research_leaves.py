@@ -148,7 +148,12 @@ def test_pictures_without_a_place_give_label_maps_in_pixels(data: Path, tmp_path
 
 def test_what_formats_would_draw_as_another_body_does_not_leave(data: Path, tmp_path: Path) -> None:
     tilted = opened(data / "dicom" / "ct-gantry-tilt", tmp_path / "scratch")
-    for form, why in (("nifti", "sheared"), ("nrrd", "sheared"), ("stl", "Millimetres"), ("obj", "Millimetres")):
+    for form, why in (
+        ("nifti", "sheared by a tilted"),
+        ("nrrd", "resampled"),
+        ("stl", "Millimetres"),
+        ("obj", "Millimetres"),
+    ):
         with pytest.raises(UserError, match=why):
             leave(tilted, smooth(tilted), tmp_path / "out", form)
     positions = [(0.0, 0.0, z) for z in (0, 3, 6, 15, 18)]

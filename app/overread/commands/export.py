@@ -39,6 +39,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="instead of a study: synthetic images with findings of every kind, to try a receiver with",
     )
     parser.add_argument("--rejected", action="store_true", help="the report also tells of what was rejected, and why")
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="slices sheared by a tilted gantry are resampled for kinds that need an upright grid",
+    )
     parser.add_argument("--sign-off", action="store_true", help="the reader signs: the report is VERIFIED")
     parser.add_argument("--send", default="", metavar="NODE", help="put the objects into the outbox for this receiver")
     parser.add_argument("--reader", default="", metavar="NAME", help="who exports")
@@ -94,7 +99,8 @@ def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Wri
     exporting = reader(arguments.reader)
     if arguments.sign_off and exporting == NOBODY:
         raise argparse.ArgumentError(None, "Who signs? Name the reader with --reader NAME.")
-    terms = Terms(rejected=arguments.rejected, signed_by=exporting if arguments.sign_off else None)
+    signer = exporting if arguments.sign_off else None
+    terms = Terms(rejected=arguments.rejected, signed_by=signer, resample=arguments.resample)
     books = Books(paths.data() / "journals")
     written: list[Written] = []
     try:
@@ -104,7 +110,7 @@ def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Wri
             leaving = [finding for finding in findings if finding.status.leaves]
             for stack in catalogue.stacks:
                 here = [finding for finding in findings if finding.stack_uid == stack.uid]
-                plan = planned(stack, here, wanted, rejected=terms.rejected)
+                plan = planned(stack, here, wanted, rejected=terms.rejected, resample=terms.resample)
                 if not plan.carried and plan.remark:
                     sys.stderr.write(f"{stack.identity.series_description or stack.uid}: {plan.remark}\n")
                 elif plan.carried:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pydicom
@@ -30,22 +31,29 @@ def gate(parcel: Parcel, product: Product, paths: Sequence[Path], seen: set[str]
     `seen` are the SOP Instance UIDs that the gate has read in this export, to which it adds; without it the files that
     were written before are read again. UserError naming the object and the reason where anything differs.
     """
-    about = paths[0].name if paths else product.title
-    try:
+    with refusing(paths[0].name if paths else product.title):
         require(bool(paths), "nothing was written")
         if seen is None:
             seen = {str(item.SOPInstanceUID) for files in parcel.before.values() for item in _objects(files)}
         known = seen | {item.sop_instance_uid for item in parcel.earlier}
         for path in paths:
-            about = path.name
-            require(path.parent == parcel.folder and path.is_file(), "it is not where it was to be")
-            require(path.stat().st_size > 0, "it is empty")
-            for written in _objects([path]):
-                _common(written, parcel.headers, known)
-                known.add(str(written.SOPInstanceUID))
-                seen.add(str(written.SOPInstanceUID))
-        about = paths[0].name
+            with refusing(path.name):
+                require(path.parent == parcel.folder and path.is_file(), "it is not where it was to be")
+                require(path.stat().st_size > 0, "it is empty")
+                for written in _objects([path]):
+                    _common(written, parcel, known)
+                    known.add(str(written.SOPInstanceUID))
+                    seen.add(str(written.SOPInstanceUID))
         product.check(parcel, paths)
+
+
+@contextmanager
+def refusing(about: str) -> Iterator[None]:
+    """UserError that names what was checked where something in it is Wrong, or cannot be read."""
+    try:
+        yield
+    except UserError:
+        raise
     except Wrong as wrong:
         raise UserError(f"{about} failed the check before export: {wrong}.", "Nothing was exported.") from wrong
     except Exception as error:  # a file may hold anything
@@ -62,11 +70,14 @@ def _objects(paths: Sequence[Path]) -> Iterator[Dataset]:
             yield pydicom.dcmread(path, defer_size=1 << 16)
 
 
-def _common(written: Dataset, headers: SourceHeaders, known: set[str]) -> None:
+def _common(written: Dataset, parcel: Parcel, known: set[str]) -> None:
     """What holds for every object that is derived from images; `known` are the objects written so far."""
-    _identity(written, headers)
-    own, uid = headers.uids, str(written.SOPInstanceUID)
-    require(str(written.SeriesInstanceUID) not in headers.series, "it would join the source's own series")
+    headers, acquired = parcel.headers, parcel.acquired or parcel.headers
+    _identity(written, acquired)
+    own, uid = headers.uids | acquired.uids, str(written.SOPInstanceUID)
+    require(
+        str(written.SeriesInstanceUID) not in headers.series | acquired.series, "it would join the source's own series"
+    )
     require(uid not in own, "it would take the place of an image")
     require(uid not in known, "two objects have the same UID")
     meta = written.file_meta

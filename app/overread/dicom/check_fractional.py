@@ -45,4 +45,6 @@ def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
         check_seg(written, parcel.headers, [stated(finding) for finding in batch], Types.FRACTIONAL)
 
 
-FRACTIONAL = Product("fractional", "Probabilities (SEG FRACTIONAL)", _write, _check, without_probabilities)
+FRACTIONAL = Product(
+    "fractional", "Probabilities (SEG FRACTIONAL)", _write, _check, without_probabilities, straight=True
+)

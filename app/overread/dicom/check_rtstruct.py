@@ -146,4 +146,4 @@ def _written(item: Dataset, tag: BaseTag) -> bytes:
     return "\\".join(map(str, value if isinstance(value, MultiValue) else [value])).encode()
 
 
-RTSTRUCT = Product("rtstruct", "RT Structure Set", _write, _check, refuse)
+RTSTRUCT = Product("rtstruct", "RT Structure Set", _write, _check, refuse, straight=True)

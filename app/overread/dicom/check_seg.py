@@ -167,5 +167,7 @@ def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
     return found
 
 
-LABELMAP = Product("labelmap", "Label map (SEG LABELMAP)", _write_labelmap, _check_labelmap, without_outline)
-SEG = Product("seg", "Segmentation (SEG)", _write, _check, without_outline)
+LABELMAP = Product(
+    "labelmap", "Label map (SEG LABELMAP)", _write_labelmap, _check_labelmap, without_outline, straight=True
+)
+SEG = Product("seg", "Segmentation (SEG)", _write, _check, without_outline, straight=True)

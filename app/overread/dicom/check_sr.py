@@ -14,7 +14,7 @@ from overread.dicom.groups import COMMENT, PROPOSED_AS, REASON, VERDICT, drawn_o
 from overread.dicom.product import Parcel, Product, require
 from overread.dicom.regions import Line, has_place
 from overread.dicom.source import person_name
-from overread.dicom.write_sr import write_sr
+from overread.dicom.write_sr import lying_on, write_sr
 from overread.domain.finding import Finding, Kind, Status
 from overread.domain.study import Stack
 from overread.imaging.editing.outline import enclosed
@@ -100,6 +100,8 @@ def _group(inner: Sequence[Dataset], parcel: Parcel, finding: Finding, segment: 
     drawn = () if rejected or held else lines_of(finding, parcel.stack)
     if drawn and all(line.slice is None for line in drawn):
         crossed = crossed if images else set()  # a region in the patient needs no image
+    elif drawn and finding.mask:  # slices between its parts have no line
+        crossed = {parcel.stack.frames[line.slice].sop_instance_uid for line in drawn if line.slice is not None}
     require(images == crossed, "a group refers to other images than it lies on")
     _lines([item for item in inner if item.ValueType.startswith("SCOORD")], parcel, finding, drawn)
     answers = {_code(item): item.ConceptCodeSequence for item in inner if item.ValueType == "CODE"}
@@ -111,6 +113,8 @@ def _group(inner: Sequence[Dataset], parcel: Parcel, finding: Finding, segment: 
     require((PROPOSED_AS.value in answers) == (finding.proposed is not None), "a group hides what the model called it")
     texts = {_code(item): str(item.TextValue) for item in inner if item.ValueType == "TEXT"}
     require(texts.get(REASON.value, "") == (finding.reason if rejected else ""), "a group gives another reason")
+    lying = lying_on(parcel, segment is not None)
+    require(lying in texts.get(COMMENT.value, ""), "a group hides that its segmentation was resampled")
     scale = "" if finding.measurement is None else finding.measurement.scale.remark
     require(scale in texts.get(COMMENT.value, ""), "a group hides what its millimetres are")
     numbers = sorted((_code(item), _derivation(item), _value(item)) for item in inner if item.ValueType == "NUM")

@@ -12,16 +12,19 @@ from pathlib import Path
 import pydicom
 from pydicom.uid import generate_uid
 
-from overread.dicom.check import gate
+from overread.dicom.check import gate, refusing
 from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
+from overread.dicom.check_upright import UPRIGHT, lying, on_upright
 from overread.dicom.product import Left, Parcel, Product, planned
 from overread.dicom.quiet import quiet
 from overread.dicom.source import source_headers
+from overread.dicom.upright import said, sheared
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Reader
 from overread.domain.study import Identity, Stack, Window
 from overread.domain.volume import Volume
+from overread.imaging.upright import Upright
 
 # Far above what scanners use, so that derived series sort behind the images; room for so many products of a series.
 _SERIES_NUMBERS, _ROOM = 90_000, 25
@@ -45,10 +48,15 @@ class Written:
 
 @dataclass(frozen=True)
 class Terms:
-    """How things leave: whether reports tell of what was `rejected`, and who signs them, if anybody does."""
+    """How things leave: whether reports tell of what was `rejected`, and who signs them, if anybody does.
+
+    With `resample` the reader agrees that slices sheared by a tilted gantry are resampled onto an upright grid for the
+    products whose readers know no other.
+    """
 
     rejected: bool = False
     signed_by: Reader | None = None
+    resample: bool = False
 
 
 TERMS = Terms()
@@ -77,7 +85,7 @@ class Shipment:
         looked at them, `earlier` what left before. UserError where there is nothing to export, a file fails the check,
         or a report is to be signed while findings wait for a verdict.
         """
-        plan = planned(stack, findings, self._products, rejected=self._terms.rejected)
+        plan = planned(stack, findings, self._products, rejected=self._terms.rejected, resample=self._terms.resample)
         if not plan.carried:
             reasons = " ".join(dict.fromkeys(reason for _, reason in plan.staying))
             hint = "Choose another kind of export." if reasons else "Accept or edit a finding first."
@@ -93,13 +101,22 @@ class Shipment:
             parcel = Parcel("", source_headers(stack), (), reader, 0, self._partial, "", volume, window)
             before: dict[str, tuple[Path, ...]] = {}
             seen: set[str] = set()
+            first = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400)
+            onto: _Upright | None = None
             for product, those in plan.carried:
-                number = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400)
+                base = parcel
+                if product.straight and sheared(stack):
+                    if onto is None:
+                        images = replace(parcel, product=UPRIGHT.name, number=first, tag=generate_uid()[-8:])
+                        onto = _resampled(images, seen)
+                        before[UPRIGHT.name] = onto.paths
+                        self.written += [_written(path, UPRIGHT, stack) for path in onto.paths]
+                    base, those = onto.parcel, onto.lay(those)
                 own = replace(
-                    parcel,
+                    base,
                     product=product.name,
                     findings=those,
-                    number=number + len(before),
+                    number=first + len(before),
                     tag=generate_uid()[-8:],
                     before=dict(before),
                     rejected=plan.rejected if product.tells_rejected else (),
@@ -111,7 +128,38 @@ class Shipment:
                 gate(own, product, paths, seen)
                 before[product.name] = paths
                 self.written += [_written(path, product, stack) for path in paths]
-        self.written[-1] = replace(self.written[-1], remark=plan.remark)
+        remark = f"{plan.remark} {onto.said}".strip() if onto else plan.remark
+        self.written[-1] = replace(self.written[-1], remark=remark)
+
+
+@dataclass(frozen=True)
+class _Upright:
+    """A derived series that was written and checked: its files, the parcel of what stands on it, how it was made."""
+
+    paths: tuple[Path, ...]
+    parcel: Parcel
+    made: Upright
+
+    @property
+    def said(self) -> str:
+        """What was done, in words."""
+        return said(self.made)
+
+    def lay(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """The findings on the upright grid. UserError where one would lie elsewhere."""
+        assert self.parcel.acquired is not None
+        with refusing("The outlines on the upright grid"):
+            return on_upright(findings, self.parcel.acquired, self.made, self.parcel.stack)
+
+
+def _resampled(parcel: Parcel, seen: set[str]) -> _Upright:
+    """Write the images of a sheared stack on an upright grid, check them, and read them as others will."""
+    paths = tuple(UPRIGHT.write(parcel))
+    gate(parcel, UPRIGHT, paths, seen)
+    with refusing("The upright series"), tempfile.TemporaryDirectory() as unpacked:
+        stack, made = lying(parcel, paths, Path(unpacked))
+    base = replace(parcel, headers=source_headers(stack), given=None, acquired=parcel.headers)
+    return _Upright(paths, base, made)
 
 
 @contextmanager

@@ -50,11 +50,11 @@ DRAWN = CodedConcept("OR0004", "99OVERREAD", "Drawn by the reader")
 THRESHOLD = CodedConcept("OR0005", "99OVERREAD", "Probability from which the model calls it present")
 
 
-def group(finding: Finding, headers: SourceHeaders, segment: tuple[Dataset, int] | None) -> Any:
+def group(finding: Finding, headers: SourceHeaders, segment: tuple[Dataset, int] | None, remark: str = "") -> Any:
     """A finding as a measurement group; `segment` is the segmentation that holds its voxels, and its number there.
 
     Without one, boxes and voxels are lines on the images (TID 1410, 1411). What was rejected has no region, so that
-    no viewer draws it (TID 1501).
+    no viewer draws it (TID 1501). `remark` is what else is to be said.
     """
     said: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(uid=finding.id, identifier=tracking_id(finding)),
@@ -76,7 +76,7 @@ def group(finding: Finding, headers: SourceHeaders, segment: tuple[Dataset, int]
         )
     else:
         made = _region(finding, headers, segment, said)
-    for name, text in _remarks(finding):
+    for name, text in [*_remarks(finding), *([(COMMENT, remark)] if remark else [])]:
         item = TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
         made[0].ContentSequence.append(item)
     return made

@@ -13,6 +13,8 @@ from pydicom import Dataset
 from overread.dicom.codecs import Undecodable
 from overread.dicom.load import loaded
 from overread.dicom.source import SourceHeaders
+from overread.dicom.upright import TILTED, sheared, straight
+from overread.dicom.upright import room as no_upright
 from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Kind, Reader, Status
 from overread.domain.study import Stack, Window
@@ -55,7 +57,8 @@ class Parcel:
 
     `rejected` are findings that a reader turned down, where it was asked for that they are told of; `undecided` is how
     many of the stack still wait. `signed_by` is who signs what leaves, None where nobody does. `earlier` are the
-    objects of this product that left before about the same images, oldest first.
+    objects of this product that left before about the same images, oldest first. Where the slices were resampled for
+    it, `headers` are those of the derived series and `acquired` those of the images that it was made of.
     """
 
     product: str
@@ -72,6 +75,7 @@ class Parcel:
     undecided: int = 0
     signed_by: Reader | None = None
     earlier: tuple[Left, ...] = ()
+    acquired: SourceHeaders | None = None
 
     @property
     def stack(self) -> Stack:
@@ -109,7 +113,9 @@ class Product:
     `write` puts files into the parcel's folder and returns them; `check` reads them back from disk and raises Wrong
     where they say anything else than was meant; whatever else it raises means that they cannot be read. Every DICOM
     object is also put to the common checks. `refuse` says in a sentence why a finding has no place in it, "" where it
-    has; a product without any finding is not written. One that `tells_rejected` is told of rejected findings too.
+    has; a product without any finding is not written. One that `tells_rejected` is told of rejected findings too. The
+    readers of one that is `straight` know upright grids alone: of sheared slices it is made on a grid that they were
+    resampled onto, where the reader agreed to that.
     """
 
     name: str
@@ -118,6 +124,13 @@ class Product:
     check: Callable[[Parcel, Sequence[Path]], None]
     refuse: Callable[[Stack, Finding], str]
     tells_rejected: bool = False
+    straight: bool = False
+
+    def room(self, stack: Stack, finding: Finding, *, resample: bool = False) -> str:
+        """Why a finding has no place in it as it would leave now, "" where it has."""
+        if not (self.straight and finding.mask and sheared(stack)):
+            return self.refuse(stack, finding)
+        return no_upright(stack, finding) or (self.refuse(straight(stack), finding) if resample else TILTED)
 
 
 @dataclass(frozen=True)
@@ -146,19 +159,33 @@ class Plan:
         return " ".join(said)
 
 
-def planned(stack: Stack, findings: Sequence[Finding], products: Sequence[Product], *, rejected: bool = False) -> Plan:
-    """What would leave of the findings of a stack, by product; with `rejected`, reports tell of those too."""
+def planned(
+    stack: Stack,
+    findings: Sequence[Finding],
+    products: Sequence[Product],
+    *,
+    rejected: bool = False,
+    resample: bool = False,
+) -> Plan:
+    """What would leave of the findings of a stack, by product; with `rejected`, reports tell of those too.
+
+    With `resample` sheared slices are resampled for products that need an upright grid.
+    """
+
+    def why(product: Product, finding: Finding) -> str:
+        return product.room(stack, finding, resample=resample)
+
     wanted = [finding for finding in findings if finding.status.leaves and not finding.erased]
     leaving = [finding for finding in wanted if finding.kind is not Kind.ANNOTATION]
     noted = [(finding, _NOTED) for finding in wanted if finding.kind is Kind.ANNOTATION]
     turned_down = tuple(f for f in findings if f.status is Status.REJECTED and f.given) if rejected else ()
-    room = [(product, tuple(f for f in leaving if not product.refuse(stack, f))) for product in products]
+    room = [(product, tuple(f for f in leaving if not why(product, f))) for product in products]
     carried = {finding.id for _, those in room for finding in those}
     outlined = [finding for finding in leaving if finding.mask]
     return Plan(
         tuple((product, those) for product, those in room if those or (turned_down and product.tells_rejected)),
-        (*((f, products[0].refuse(stack, f)) for f in leaving if f.id not in carried), *noted),
+        (*((f, why(products[0], f)) for f in leaving if f.id not in carried), *noted),
         turned_down,
         sum(finding.status is Status.PROPOSED for finding in findings),
-        tuple((product, product.refuse(stack, outlined[0])) for product, those in room if outlined and not those),
+        tuple((product, why(product, outlined[0])) for product, those in room if outlined and not those),
     )

@@ -70,10 +70,15 @@ def without_place(stack: Stack, finding: Finding) -> str:
         return "It has no outline."
     if stack.sop_class_uid not in CLASSIC or stack.encoding.samples != 1:
         return "Navigation systems take series of MR and CT images only."
-    scales = {(frame.slope, frame.intercept) for frame in stack.frames}
-    if len(scales) > 1 or stack.modality_lut is not None or stack.encoding.bits_allocated > 16:
+    if not one_scale(stack):
         return "The scale of its values is not one number for all slices, as navigation systems take for granted."
     return "" if stack.measurable else "Its slices do not lie on an even grid, so nobody can navigate by them."
+
+
+def one_scale(stack: Stack) -> bool:
+    """Whether one slope and intercept say what the values of all slices mean, and 16 bits hold them."""
+    scales = {(frame.slope, frame.intercept) for frame in stack.frames}
+    return len(scales) == 1 and stack.modality_lut is None and stack.encoding.bits_allocated <= 16
 
 
 def fused(volume: Volume, findings: Sequence[Finding], index: int, marks: Levels) -> NDArray[Any]:
@@ -100,12 +105,31 @@ def write_fused(
     series_number: int,
 ) -> Dataset:
     """Slice `index` of a fused series; `said` is what the values mean, in words."""
-    stack, first = headers.stack, headers.first
-    kind = CLASSIC[stack.sop_class_uid]
-    image = derived_image(headers, kind, [index], said, series_uid, series_number, index + 1)
-    image.SeriesDescription = f"AI {stack.identity.series_description} fused".strip()[:64]
-    image.ImageComments = said[:10240]
+    image = grey_image(headers, pixels, [index], index + 1, said, series_uid, series_number)
+    image.SeriesDescription = f"AI {headers.stack.identity.series_description} fused".strip()[:64]
     place(image, headers, index)
+    windowed(image, window)
+    image.SmallestPixelValueInSeries, image.LargestPixelValueInSeries = marks.least, marks.values[-1]
+    return image
+
+
+def grey_image(
+    headers: SourceHeaders,
+    pixels: NDArray[Any],
+    sources: Sequence[int],
+    number: int,
+    said: str,
+    series_uid: str,
+    series_number: int,
+) -> Dataset:
+    """Image `number` of a derived series, made from the slices `sources`, without a place: int16 or uint16.
+
+    Its values mean what those of the first source mean; `said` is what was done, in words.
+    """
+    stack, first, index = headers.stack, headers.first, sources[0]
+    kind = CLASSIC[stack.sop_class_uid]
+    image = derived_image(headers, kind, sources, said, series_uid, series_number, number)
+    image.ImageComments = said[:10240]
     frame = stack.frames[index]
     if kind == MRImageStorage:
         image.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
@@ -117,21 +141,24 @@ def write_fused(
     if kind == CTImageStorage or (frame.slope, frame.intercept) != (1, 0):
         image.RescaleSlope, image.RescaleIntercept = _ds(frame.slope), _ds(frame.intercept)
         image.RescaleType = stack.units or "US"
-    image.WindowCenter, image.WindowWidth = _ds(window.center), _ds(window.width)
-    if window.function in ("SIGMOID", "LINEAR_EXACT"):
-        image.VOILUTFunction = window.function
     signed = pixels.dtype.kind == "i"
     image.Rows, image.Columns = pixels.shape
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, stack.encoding.photometric
     image.BitsAllocated = image.BitsStored = 16
     image.HighBit, image.PixelRepresentation = 15, int(signed)
-    image.SmallestPixelValueInSeries, image.LargestPixelValueInSeries = marks.least, marks.values[-1]
     if stack.padding is not None and first.get("PixelPaddingValue") is not None:
         image.PixelPaddingValue = int(first.PixelPaddingValue)
         if first.get("PixelPaddingRangeLimit") is not None:
             image.PixelPaddingRangeLimit = int(first.PixelPaddingRangeLimit)
     image.PixelData = pixels.astype("<i2" if signed else "<u2").tobytes()
     return image
+
+
+def windowed(image: Dataset, window: Window) -> None:
+    """Say through which window an image is to be seen."""
+    image.WindowCenter, image.WindowWidth = _ds(window.center), _ds(window.width)
+    if window.function in ("SIGMOID", "LINEAR_EXACT"):
+        image.VOILUTFunction = window.function
 
 
 def _ds(value: float) -> str:

@@ -27,6 +27,7 @@ from overread.dicom.groups import group, lines_of
 from overread.dicom.product import Left, Parcel
 from overread.dicom.regions import longest
 from overread.dicom.source import carry_over, person_name
+from overread.dicom.upright import SAID as RESAMPLED
 from overread.dicom.write_seg import algorithm_name
 from overread.domain.finding import Finding, ModelSource, Reader
 from overread.domain.study import Stack
@@ -77,7 +78,7 @@ def write_sr(parcel: Parcel, segmentations: Sequence[Dataset] = ()) -> Dataset:
         for item in segmentations
         for segment in item.SegmentSequence
     }
-    groups = [group(finding, headers, segments.get(finding.id)) for finding in findings]
+    groups = [group(f, headers, segments.get(f.id), lying_on(parcel, f.id in segments)) for f in findings]
     report: Any = MeasurementReport(
         observation_context=_observers(findings, parcel.reader),
         procedure_reported=_procedure(stack),
@@ -110,6 +111,11 @@ def write_sr(parcel: Parcel, segmentations: Sequence[Dataset] = ()) -> Dataset:
     document.SoftwareVersions = __version__
     document.DeviceSerialNumber = __version__
     return document
+
+
+def lying_on(parcel: Parcel, held: bool) -> str:
+    """What is said of a finding that a segmentation holds: that it lies on resampled slices, "" where it does not."""
+    return f"Segmentation: {RESAMPLED}" if held and "upright" in parcel.before else ""
 
 
 def _instance(item: Left) -> Dataset:

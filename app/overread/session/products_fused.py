@@ -68,4 +68,4 @@ def _check(parcel: Parcel, paths: Sequence[Path]) -> None:
     one_series(images)
 
 
-FUSED = Product("fused", "Grey series, findings brightest (navigation)", _write, _check, without_place)
+FUSED = Product("fused", "Grey series, findings brightest (navigation)", _write, _check, without_place, straight=True)

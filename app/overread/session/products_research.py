@@ -158,10 +158,24 @@ def _check_surfaces(parcel: Parcel, paths: Sequence[Path]) -> None:
     _check_legend(paths[-1], parcel, entries)
 
 
-NIFTI = Product("nifti", "Label map (NIfTI)", _write_volumes("nii.gz"), _check_volumes("nii.gz"), without_volume)
-NIFTI_IMAGE = Product("nifti-image", "The image itself (NIfTI)", _write_image, _check_image, without_volume)
+NIFTI = Product(
+    "nifti",
+    "Label map (NIfTI)",
+    _write_volumes("nii.gz"),
+    _check_volumes("nii.gz"),
+    without_volume,
+    straight=True,
+)
+NIFTI_IMAGE = Product(
+    "nifti-image", "The image itself (NIfTI)", _write_image, _check_image, without_volume, straight=True
+)
 NRRD = Product(
-    "nrrd", "Segmentation (NRRD, 3D Slicer)", _write_volumes("seg.nrrd"), _check_volumes("seg.nrrd"), without_volume
+    "nrrd",
+    "Segmentation (NRRD, 3D Slicer)",
+    _write_volumes("seg.nrrd"),
+    _check_volumes("seg.nrrd"),
+    without_volume,
+    straight=True,
 )
 STL = Product("stl", "Surfaces (STL)", _write_surfaces, _check_surfaces, without_surface)
 OBJ = Product("obj", "Surfaces (OBJ)", _write_surfaces, _check_surfaces, without_surface)

@@ -119,10 +119,13 @@ class ExportKinds(QWidget):
         self.profile.setCurrentText(profile if profile in self._profiles else next(iter(self._profiles)))
         self._chosen()
 
-    def show_room(self, stack: Stack | None, leaving: Sequence[Finding]) -> None:
-        """Say beside each kind how many of the findings would be in it, and why others would not."""
+    def show_room(self, stack: Stack | None, leaving: Sequence[Finding], *, resample: bool = False) -> None:
+        """Say beside each kind how many of the findings would be in it, and why others would not.
+
+        `resample` is whether sheared slices may be resampled for it.
+        """
         for product in self._products:
-            reasons = {f.title: product.refuse(stack, f) for f in leaving} if stack is not None else {}
+            reasons = {f.title: product.room(stack, f, resample=resample) for f in leaving} if stack is not None else {}
             held = sum(not reason for reason in reasons.values())
             why = "\n".join(f"{title}: {reason}" for title, reason in reasons.items() if reason)
             said = self._said[product.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,17 @@ class ExportPanel(QFrame):
         self.folder = QLineEdit()
         self.folder.setAccessibleName("Folder for the files")
         column.addWidget(_labelled("Folder", self.folder))
+        self.resample = QCheckBox("Resample onto an upright grid")
+        self.resample.toggled.connect(self.refresh)
+        column.addWidget(self.resample)
+        self.resampling = QLabel(
+            "The gantry was tilted, and SEG, RTSTRUCT and the like are drawn wrongly on sheared slices. A derived "
+            "series leaves with them: the image linear, outlines at most half a pixel off."
+        )
+        self.resampling.setWordWrap(True)
+        self.resampling.setProperty("quiet", True)
+        self.resampling.setFont(style.font(12))
+        column.addWidget(self.resampling)
         self.rejected = QCheckBox("Tell of what was rejected")
         self.rejected.toggled.connect(self.refresh)
         column.addWidget(self.rejected)
@@ -114,7 +126,8 @@ class ExportPanel(QFrame):
         self.name.setText(settings.reader)
         self.folder.setText(settings.export_folder or str(Path.home() / "Overread"))
         self.result.hide()
-        self.sign.setChecked(False)  # each time anew: a signature is no habit
+        self.sign.setChecked(False)  # each time anew: a signature is no habit, and no consent is
+        self.resample.setChecked(False)
         self.refresh()
         self.show()
         self.name.setFocus()
@@ -137,7 +150,9 @@ class ExportPanel(QFrame):
         leaving = [finding for finding in shown if finding.status.leaves and not finding.erased]
         waiting = sum(finding.status is Status.PROPOSED for finding in shown)
         rejected = sum(finding.status is Status.REJECTED and finding.given for finding in shown)
-        self.kinds.show_room(image.stack if image else None, leaving)
+        self._ask_to_resample(image.stack if image else None)
+        resample = self.resample.isVisibleTo(self) and self.resample.isChecked()
+        self.kinds.show_room(image.stack if image else None, leaving, resample=resample)
         chosen = self.kinds.products
         told = self.rejected.isChecked() and bool(rejected) and any(product.tells_rejected for product in chosen)
         self.rejected.setText(f"Tell of what was rejected, and why ({rejected})")
@@ -153,14 +168,9 @@ class ExportPanel(QFrame):
             text += f" {waiting} undecided stay here."
         carried: list[Product] = []
         if image is not None and chosen:
-            carried = [
-                p for p in chosen if (told and p.tells_rejected) or any(not p.refuse(image.stack, f) for f in leaving)
-            ]
-            staying = {
-                f.title: chosen[0].refuse(image.stack, f)
-                for f in leaving
-                if all(p.refuse(image.stack, f) for p in chosen)
-            }
+            room = partial(_room, image.stack, resample=resample)
+            carried = [p for p in chosen if (told and p.tells_rejected) or any(not room(f, p) for f in leaving)]
+            staying = {f.title: room(f, chosen[0]) for f in leaving if all(room(f, p) for p in chosen)}
             text += "".join(f" {title} stays: {why}" for title, why in staying.items())
         self.summary.setText(text)
         names = [product.name.upper() for product in carried]
@@ -172,6 +182,16 @@ class ExportPanel(QFrame):
             else "Export"
         )
         self.go.setEnabled(bool(carried) and (self._job is None or not self._job.running))
+
+    def _ask_to_resample(self, stack: Stack | None) -> None:
+        """Offer to resample slices that a tilted gantry has sheared, and say what it does."""
+        tilted = False
+        if stack is not None and self.kinds.ready:
+            from overread.dicom.upright import cannot, sheared  # imported by now: the kinds are known
+
+            tilted = sheared(stack) and not cannot(stack)
+        self.resample.setVisible(tilted)
+        self.resampling.setVisible(tilted)
 
     def _named(self) -> None:
         name = self.name.text().strip()
@@ -200,7 +220,8 @@ class ExportPanel(QFrame):
         findings, chosen = self.session.shown_findings, self.kinds.products
         volume = image.volume if image.ready.whole else None
         window = self.session.view.window if self.session.view.window.width > 0 else None
-        terms = Terms(self.rejected.isChecked(), reader if self.sign.isChecked() else None)
+        resample = self.resample.isVisibleTo(self) and self.resample.isChecked()
+        terms = Terms(self.rejected.isChecked(), reader if self.sign.isChecked() else None, resample)
         try:
             earlier = left_before(self.session.journal(stack.identity))
         except UserError as error:
@@ -262,6 +283,10 @@ def _registry(job: Job) -> Any:
     from overread.session.profiles import profiles
 
     return PRODUCTS, profiles
+
+
+def _room(stack: Stack, finding: Finding, product: Product, *, resample: bool) -> str:
+    return product.room(stack, finding, resample=resample)
 
 
 def _leaving_text(finding: Finding) -> str:
