@@ -213,3 +213,20 @@ def test_a_volume_that_nobody_reads_any_more_is_let_go() -> None:
     del shown, slicer
     gc.collect()
     assert gone() is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.floats(0.4, 2.5), st.tuples(st.floats(-20, 110), st.floats(-20, 110)), st.integers(0, 99))
+def test_what_a_canvas_reaches_of_a_slice_is_all_that_comes_back(
+    size: tuple[int, int], scale: float, middle: tuple[float, float], seed: int
+) -> None:
+    """On a part of the slice the same comes back as on all of it, and beyond that part there is nothing."""
+    where = slices.centred((scale, scale), middle, size, (16, 24))
+    canvas = np.random.default_rng(seed).random((16, 24), np.float32) + 1
+    whole = where.onto_slice(canvas)
+    row, column, end_row, end_column = window = where.window
+    if end_row > row and end_column > column:
+        part = where.cut(window).onto_slice(canvas)
+        np.testing.assert_allclose(part, whole[row:end_row, column:end_column], atol=0.05)  # OpenCV counts in 1/32
+        whole[row:end_row, column:end_column] = 0
+    assert not whole.any()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -72,12 +72,16 @@ class Outliner:
         stretched = (crop - low) / max(high - low, 1e-6)
         (answer,) = self.backend.run(stretched[None, None], cancel).values()
         require_numbers([answer], "The model's outline holds no numbers")
-        probability = where.onto_slice(answer[0, 0])
-        labels = self._parts(probability)
+        row, column, end_row, end_column = window = where.window
+        if end_row <= row or end_column <= column:
+            return None
+        labels = self._parts(where.cut(window).onto_slice(answer[0, 0]))
         (top, left), (bottom, right) = whole_pixels(edges)
-        sizes = np.bincount(labels[top:bottom, left:right].reshape(-1), minlength=2)
+        inside = labels[max(0, top - row) : max(0, bottom - row), max(0, left - column) : max(0, right - column)]
+        sizes = np.bincount(inside.reshape(-1), minlength=2)
         sizes[0] = 0
-        return Patch.of(labels == int(sizes.argmax())) if sizes.any() else None
+        patch = Patch.of(labels == int(sizes.argmax())) if sizes.any() else None
+        return patch and replace(patch, start=(patch.start[0] + row, patch.start[1] + column))
 
     def _parts(self, probability: NDArray[np.float32]) -> NDArray[np.int32]:
         """The connected parts (8 neighbours) above the threshold, numbered from 1."""

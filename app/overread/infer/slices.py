@@ -68,6 +68,26 @@ class Placement:
         )
         return np.asarray(warped, dtype=np.float32)
 
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """The pixels of the slice that the canvas reaches: first row and column, and their ends."""
+        row0, column0, row1, column1 = self.extent
+        rows, columns = self.slice_size
+        # A map is interpolated towards 0 within one of its own pixels beyond the canvas.
+        down, across = self.to_slice[1, 1], self.to_slice[0, 0]
+        return (
+            min(max(0, int(np.floor(row0 - down))), rows),
+            min(max(0, int(np.floor(column0 - across))), columns),
+            max(0, min(rows, int(np.ceil(row1 + down)))),
+            max(0, min(columns, int(np.ceil(column1 + across)))),
+        )
+
+    def cut(self, window: tuple[int, int, int, int]) -> Placement:
+        """The same canvas on a part of the slice: first row and column, and their ends."""
+        row0, column0, row1, column1 = window
+        shift = np.array([[0.0, 0.0, column0], [0.0, 0.0, row0]])
+        return Placement(self.to_slice - shift, (row1 - row0, column1 - column0), self.canvas_size)
+
     def edges_on_slice(self, edges: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """A box row0, column0, row1, column1 on the canvas → on the slice; pixel 0 of both runs from 0 to 1."""
         (across, _, left), (_, down, top) = self.to_slice
