@@ -127,3 +127,19 @@ def test_sheared_slices_are_resampled_on_request_alone(overread: Callable[..., A
     assert "sheared by a tilted gantry, so have it resampled onto an upright grid (--resample)" in plain.err
     said = overread("export", tmp_path / "in", "--out", tmp_path / "out", "--only", "seg,sr", "--resample", "--json")
     assert [item["kind"] for item in said.json["files"]] == ["UPRIGHT"] * 6 + ["SEG", "SR"]
+
+
+def test_a_study_leaves_without_its_patient(overread: Callable[..., Any], drawn: Path, tmp_path: Path) -> None:
+    words = ["--deidentify", "--with-images", "--shift-dates", "--only", "seg,sr,pdf,csv", "--json"]
+    said = overread("export", drawn, "--out", tmp_path / "out", *words)
+    assert said.status == 0
+    kinds = [item["kind"] for item in said.json["files"]]
+    assert set(kinds) == {"SEG", "SR", "PDF", "CSV", "IMAGE", "DEIDENTIFICATION"}
+    plain = overread("deidentify", drawn, "--out", tmp_path / "images", "--shift-dates", "--json")
+    theirs = {path.name for path in (tmp_path / "images").glob("*.dcm")}
+    assert {path.name.removeprefix("IMAGE_") for path in (tmp_path / "out").glob("IMAGE_*")} == theirs
+    assert plain.status == 0
+    audit = overread("audit", drawn)
+    assert "De-identified: " in audit.out
+    for words in (["--shift-dates"], ["--with-images"], ["--key", tmp_path / "key"]):
+        assert "add --deidentify" in overread("export", drawn, "--out", tmp_path / "no", *words).complaint

@@ -87,3 +87,23 @@ def test_the_second_report_names_the_first(driver: Driver, drawer: ExportPanel, 
     second = export(driver, drawer)["SR"]
     (series,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+
+
+def test_the_patient_is_taken_out_where_the_switch_is_on(driver: Driver, drawer: ExportPanel) -> None:
+    assert not drawer.nameless.more.isVisible()
+    drawer.nameless.switch.click()
+    assert drawer.nameless.more.isVisible()
+    drawer.nameless.images.click()
+    image = driver.session.image
+    assert image is not None
+    who, series = image.stack.identity, len(image.stack.frames)
+    QTest.mouseClick(drawer.go, Qt.MouseButton.LeftButton)
+    driver.until(lambda: "checked:" in drawer.result.text())
+    left = [pydicom.dcmread(path) for path in Path(drawer.folder.text()).glob("*.dcm")]
+    assert len(left) >= series + 2
+    assert {one.PatientIdentityRemoved for one in left} == {"YES"}
+    assert who.patient_id not in {str(one.PatientID) for one in left}
+    assert len({str(one.StudyInstanceUID) for one in left}) == 1
+    assert len(list(Path(drawer.folder.text()).glob("DEIDENTIFICATION_*"))) == 2
+    *_, entry = driver.session.journal(who).entries()
+    assert entry.label.startswith("De-identified: SEG_")

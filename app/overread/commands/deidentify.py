@@ -9,7 +9,7 @@ from pathlib import Path
 from overread import paths
 from overread.commands.answers import emit, say, write_json
 from overread.dicom.deidentify import Options
-from overread.dicom.pseudonyms import key_in
+from overread.dicom.pseudonyms import Key, key_in
 from overread.dicom.release import Report, release
 from overread.domain.errors import UserError
 
@@ -21,6 +21,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
     parser.add_argument("path", nargs="+", type=Path, help="files, folders, archives; they are only read")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the files go, named by new UIDs")
+    add_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How the patient is taken out."""
     parser.add_argument("--keep-uids", action="store_true", help="retain UIDs; else they are replaced, always alike")
     parser.add_argument(
         "--shift-dates", action="store_true", help="shift dates by days that are each patient's own; else no dates stay"
@@ -31,7 +37,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key", type=Path, metavar="FILE", help="the project's secret: with the same one, the same UIDs in every run"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -39,10 +44,14 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return Options(arguments.keep_uids, arguments.shift_dates, arguments.clean_descriptors)
 
 
+def key_of(arguments: argparse.Namespace) -> Key:
+    """The secret that was named, or this machine's own. UserError where it cannot be used."""
+    return key_in(arguments.key or paths.data() / "deidentify.key")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and a report beside them. Status 3 where a DICOM object had to be left out."""
-    key = key_in(arguments.key or paths.data() / "deidentify.key")
-    report = release(arguments.path, arguments.out, key, options_of(arguments))
+    report = release(arguments.path, arguments.out, key_of(arguments), options_of(arguments))
     tell(report, arguments.out)
     lost = [skipped for skipped in report.skipped if skipped.reason != _NO_DICOM]
     if arguments.json:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from overread import paths
 from overread.commands.answers import emit, files_answer, say
+from overread.commands.deidentify import add_options, key_of, options_of
 from overread.commands.demo import demo_folder
 from overread.commands.engine import NOBODY, liked, reader
 from overread.commands.journals import catalogue_of, journal_of, studies
 from overread.commands.outbox import packet_answer, packet_line, queue
+from overread.dicom.deidentify import Options
 from overread.dicom.export import Terms, Written, shipment
+from overread.dicom.nameless import Nameless
 from overread.dicom.product import Product, planned
 from overread.domain.errors import UserError
 from overread.network.nodes import node_named
@@ -45,6 +48,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="slices sheared by a tilted gantry are resampled for kinds that need an upright grid",
     )
     parser.add_argument("--sign-off", action="store_true", help="the reader signs: the report is VERIFIED")
+    parser.add_argument(
+        "--deidentify", action="store_true", help="without the patient, as `overread deidentify` takes them out"
+    )
+    parser.add_argument(
+        "--with-images", action="store_true", help="with --deidentify: the study's images leave as well"
+    )
+    add_options(parser)
     parser.add_argument("--send", default="", metavar="NODE", help="put the objects into the outbox for this receiver")
     parser.add_argument("--reader", default="", metavar="NAME", help="who exports")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -54,6 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Export a study, or make a test packet."""
     if (arguments.study is None) == (arguments.test_packet is None):
         raise argparse.ArgumentError(None, "Name a study and --out DIR, or --test-packet DIR.")
+    if not arguments.deidentify and (arguments.with_images or options_of(arguments) != Options() or arguments.key):
+        raise argparse.ArgumentError(None, "That says how to de-identify: add --deidentify.")
+    if arguments.deidentify and arguments.test_packet is not None:
+        raise argparse.ArgumentError(None, "A test packet is of nobody: there is nobody to take out.")
     only = [name.strip().lower() for name in arguments.only.split(",") if name.strip()]
     try:
         wanted = chosen(liked().profiles, arguments.profile, only)
@@ -100,7 +114,10 @@ def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Wri
     if arguments.sign_off and exporting == NOBODY:
         raise argparse.ArgumentError(None, "Who signs? Name the reader with --reader NAME.")
     signer = exporting if arguments.sign_off else None
-    terms = Terms(rejected=arguments.rejected, signed_by=signer, resample=arguments.resample)
+    how = None
+    if arguments.deidentify:
+        how = Nameless(key_of(arguments), options_of(arguments), arguments.with_images)
+    terms = Terms(rejected=arguments.rejected, signed_by=signer, resample=arguments.resample, nameless=how)
     books = Books(paths.data() / "journals")
     written: list[Written] = []
     try:
@@ -117,6 +134,8 @@ def _study(arguments: argparse.Namespace, wanted: Sequence[Product]) -> list[Wri
                     judges = {f.reader for f in here if f.reader and f.status.leaves}
                     observer = judges.pop() if len(judges) == 1 else exporting  # who accepted, not who sends it
                     shipping.add(stack, here, observer, earlier=left_before(books.of(stack.identity).journal))
+            left = {item.identity.study_uid for item in shipping.written}
+            shipping.add_images([stack for stack in catalogue.stacks if stack.identity.study_uid in left])
             images = {stack.uid for stack in catalogue.stacks}
         written = shipping.written
         for who in known:

@@ -47,6 +47,18 @@ def gate(parcel: Parcel, product: Product, paths: Sequence[Path], seen: set[str]
         product.check(parcel, paths)
 
 
+def gate_released(parcel: Parcel, paths: Sequence[Path], seen: set[str]) -> None:
+    """Read objects back from which the patient was taken, and compare them with de-identified images.
+
+    `parcel` has these images; `seen` are the new UIDs that were read so far, to which it adds.
+    """
+    for path in paths:
+        with refusing(path.name):
+            (written,) = _objects([path])
+            _common(written, parcel, seen)
+            seen.add(str(written.SOPInstanceUID))
+
+
 @contextmanager
 def refusing(about: str) -> Iterator[None]:
     """UserError that names what was checked where something in it is Wrong, or cannot be read."""
@@ -101,7 +113,8 @@ def _common(written: Dataset, parcel: Parcel, known: set[str]) -> None:
 def _identity(written: Dataset, headers: SourceHeaders) -> None:
     require(written.get("SpecificCharacterSet") == "ISO_IR 192", "another character set")
     for keyword in SHARED:
-        require(written.get(keyword, "") == headers.first.get(keyword, ""), f"{keyword} differs from the source")
+        same = (written.get(keyword) or "") == (headers.first.get(keyword) or "")
+        require(same, f"{keyword} differs from the source")
     for keyword in CARRIED:
         if headers.first.get(keyword):
             require(written.get(keyword) == headers.first.get(keyword), f"{keyword} differs from the source")

@@ -55,6 +55,9 @@ OURS = {
     # Sequences that X/Z/D and X/D allow to be empty or gone: a dummy item would say nothing.
     "InstitutionCodeSequence": Action.REMOVE,
     "OperatorIdentificationSequence": Action.REMOVE,
+    # X in the table, and of type 1 in presentation states (PS3.3 C.11.10).
+    "PresentationCreationDate": Action.DUMMY,
+    "PresentationCreationTime": Action.DUMMY,
     "WaveformAnnotationSequence": Action.REMOVE,
     "ReferencedPerformedProcedureStepSequence": Action.EMPTY,
     # What remains valid of the originals no longer is (E.1.1: digital signatures are removed).

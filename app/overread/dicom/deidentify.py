@@ -168,7 +168,10 @@ class _Work:
         elif element.VR == "PN":
             return self._apply(element, action or Action.DUMMY)
         elif self.options.clean_descriptors and element.keyword in DESCRIPTORS:
-            element.value = cleaned(" ".join(texts(element)), self.identity)
+            before = texts(element)
+            element.value = cleaned(" ".join(before), self.identity)
+            if before and not element.value and action is Action.DUMMY:
+                element.value = _REMOVED  # what must not be empty
             return element if element.value or action is not Action.REMOVE else None
         elif action not in (None, Action.KEEP, Action.CLEAN):
             return self._apply(element, action)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from overread.dicom.check import gate, refusing
 from overread.dicom.check_seg import SEG
 from overread.dicom.check_sr import SR
 from overread.dicom.check_upright import UPRIGHT, lying, on_upright
+from overread.dicom.nameless import Nameless, Removal
 from overread.dicom.product import Left, Parcel, Product, planned
 from overread.dicom.quiet import quiet
 from overread.dicom.source import source_headers
@@ -28,6 +30,8 @@ from overread.imaging.upright import Upright
 
 # Far above what scanners use, so that derived series sort behind the images; room for so many products of a series.
 _SERIES_NUMBERS, _ROOM = 90_000, 25
+# What tells how the patient was taken out.
+ACCOUNT = "DEIDENTIFICATION"
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,13 @@ class Terms:
     """How things leave: whether reports tell of what was `rejected`, and who signs them, if anybody does.
 
     With `resample` the reader agrees that slices sheared by a tilted gantry are resampled onto an upright grid for the
-    products whose readers know no other.
+    products whose readers know no other. `nameless` says how the patient is taken out of all that leaves, if they are.
     """
 
     rejected: bool = False
     signed_by: Reader | None = None
     resample: bool = False
+    nameless: Nameless | None = None
 
 
 TERMS = Terms()
@@ -68,6 +73,7 @@ class Shipment:
     def __init__(self, partial: Path, products: Sequence[Product], terms: Terms) -> None:
         self._partial, self._products, self._terms = partial, products, terms
         self.written: list[Written] = []
+        self.removal = Removal(terms.nameless, partial) if terms.nameless else None
 
     def add(
         self,
@@ -110,7 +116,7 @@ class Shipment:
                         images = replace(parcel, product=UPRIGHT.name, number=first, tag=generate_uid()[-8:])
                         onto = _resampled(images, seen)
                         before[UPRIGHT.name] = onto.paths
-                        self.written += [_written(path, UPRIGHT, stack) for path in onto.paths]
+                        self.written += self._left(images, UPRIGHT, onto.paths)
                     base, those = onto.parcel, onto.lay(those)
                 own = replace(
                     base,
@@ -124,12 +130,33 @@ class Shipment:
                     signed_by=self._terms.signed_by,
                     earlier=tuple(i for i in earlier if (i.product, i.stack_uid) == (product.name, stack.uid)),
                 )
+                if self.removal and product.opaque:
+                    before[product.name] = made = self.removal.make(own, product)
+                    self.written += [Written(path, product.name.upper(), _uid(path), stack.identity) for path in made]
+                    continue
                 paths = tuple(product.write(own))
                 gate(own, product, paths, seen)
                 before[product.name] = paths
-                self.written += [_written(path, product, stack) for path in paths]
+                self.written += self._left(own, product, paths)
         remark = f"{plan.remark} {onto.said}".strip() if onto else plan.remark
         self.written[-1] = replace(self.written[-1], remark=remark)
+
+    def add_images(self, stacks: Sequence[Stack]) -> None:
+        """Images of the study go with what lies on them, without the patient. UserError where they cannot."""
+        if self.removal and self.removal.how.images:
+            with quiet():
+                identity = {path: stack.identity for stack in stacks for path in stack.paths}
+                paths = self.removal.images(stacks)
+                pairs = zip(paths, identity.values(), strict=True)
+                self.written += [Written(path, "IMAGE", _uid(path), who) for path, who in pairs]
+
+    def _left(self, parcel: Parcel, product: Product, paths: Sequence[Path]) -> list[Written]:
+        """Files that passed the gate, as they leave."""
+        who = (parcel.acquired or parcel.headers).stack
+        if self.removal is None:
+            return [_written(path, product, who) for path in paths]
+        released = self.removal.release(parcel, paths, product.name)
+        return [Written(path, product.name.upper(), _uid(path), who.identity) for path in released]
 
 
 @dataclass(frozen=True)
@@ -175,6 +202,7 @@ def shipment(folder: Path, products: Sequence[Product] = (SEG, SR), terms: Terms
         with tempfile.TemporaryDirectory(prefix=".overread-", dir=folder) as partial:
             shipping = Shipment(Path(partial), products, terms)
             yield shipping
+            shipping.written += _accounted(shipping, Path(partial))
             shipping.written = _put_in_place(shipping.written, folder)
     except OSError as error:
         raise UserError(
@@ -197,15 +225,36 @@ def export(
     volume: Volume | None = None,
     window: Window | None = None,
     earlier: Sequence[Left] = (),
+    images: Sequence[Stack] = (),
 ) -> tuple[Written, ...]:
     """Write what a reader accepted on one stack, check it, and put it into `folder` in one go.
 
-    Findings that a product has no room for are not in it; those that none carries stay behind, and a `remark` says
-    so. UserError where there is nothing to export, the check fails or the disk does; nothing is left behind then.
+    `images` are the stacks that go with it where the terms ask for images. Findings that a product has no room for are
+    not in it; those that none carries stay behind, and a `remark` says so. UserError where there is nothing to export,
+    the check fails or the disk does; nothing is left behind then.
     """
     with shipment(folder, products, terms) as shipping:
         shipping.add(stack, findings, reader, volume=volume, window=window, earlier=earlier)
+        shipping.add_images(images)
     return tuple(shipping.written)
+
+
+def _accounted(shipping: Shipment, folder: Path) -> list[Written]:
+    """What was done to take the patient out, for machines and for people, as files that leave with the rest."""
+    if shipping.removal is None or not shipping.written:
+        return []
+    report, tag = shipping.removal.report, generate_uid()[-8:]
+    written = []
+    for ending, text in (("json", json.dumps(report.answer(), indent=2)), ("txt", "\n".join(report.lines()))):
+        path = folder / f"{ACCOUNT}_{tag}.{ending}"
+        path.write_text(f"{text}\n", "utf-8")
+        written.append(Written(path, ACCOUNT, "", shipping.written[0].identity))
+    return written
+
+
+def _uid(path: Path) -> str:
+    """The SOP Instance UID of a DICOM file, "" of any other."""
+    return str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) if path.suffix == ".dcm" else ""
 
 
 def _written(path: Path, product: Product, stack: Stack) -> Written:

@@ -58,7 +58,8 @@ class Parcel:
     `rejected` are findings that a reader turned down, where it was asked for that they are told of; `undecided` is how
     many of the stack still wait. `signed_by` is who signs what leaves, None where nobody does. `earlier` are the
     objects of this product that left before about the same images, oldest first. Where the slices were resampled for
-    it, `headers` are those of the derived series and `acquired` those of the images that it was made of.
+    it, `headers` are those of the derived series and `acquired` those of the images that it was made of. One that is
+    `nameless` is of no patient any more, and tells no dates.
     """
 
     product: str
@@ -76,6 +77,7 @@ class Parcel:
     signed_by: Reader | None = None
     earlier: tuple[Left, ...] = ()
     acquired: SourceHeaders | None = None
+    nameless: bool = False
 
     @property
     def stack(self) -> Stack:
@@ -115,7 +117,8 @@ class Product:
     object is also put to the common checks. `refuse` says in a sentence why a finding has no place in it, "" where it
     has; a product without any finding is not written. One that `tells_rejected` is told of rejected findings too. The
     readers of one that is `straight` know upright grids alone: of sheared slices it is made on a grid that they were
-    resampled onto, where the reader agreed to that.
+    resampled onto, where the reader agreed to that. One that is `opaque` holds what de-identification cannot look into:
+    it is made without the patient where they are to be taken out.
     """
 
     name: str
@@ -125,6 +128,7 @@ class Product:
     refuse: Callable[[Stack, Finding], str]
     tells_rejected: bool = False
     straight: bool = False
+    opaque: bool = False
 
     def room(self, stack: Stack, finding: Finding, *, resample: bool = False) -> str:
         """Why a finding has no place in it as it would leave now, "" where it has."""

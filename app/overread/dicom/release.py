@@ -16,7 +16,7 @@ from overread import __version__
 from overread.dicom.deidentify import EDITION, Options, Refused, Released, deidentified
 from overread.dicom.pseudonyms import Key
 from overread.dicom.quiet import quiet
-from overread.dicom.remains import remains
+from overread.dicom.remains import Identity, joined, remains
 from overread.dicom.sources import Names, files
 from overread.domain.errors import UserError
 from overread.domain.study import Skipped
@@ -25,6 +25,8 @@ NO_JUDGE = (
     "Whether text is burned into a picture cannot be judged from headers: look at the pictures before they leave. "
     "Pixel data are as they were, and from slices of a head a face can be computed."
 )
+
+NOBODY = Identity(frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ def _released(
             skipped.append(source)
             continue
         try:
-            made = deidentified(_read(source), key, options)
-            target = out / f"{made.dataset.SOPInstanceUID}.dcm"
+            checked, made = without_patient(source, partial, key, options)
+            target = out / checked.name
             if target in written:
                 raise Refused("its SOP Instance UID was there already")
-            _checked(made, partial / target.name).replace(target)
+            checked.replace(target)
         except Refused as reason:
             skipped.append(Skipped(names.get(source, str(source)), str(reason)))
             continue
@@ -133,6 +135,18 @@ def _released(
     return Report(
         tuple(written), tuple(skipped), done, {text: tuple(which) for text, which in warnings.items()}, options
     )
+
+
+def without_patient(
+    source: Path, folder: Path, key: Key, options: Options, told: Identity = NOBODY, prefix: str = ""
+) -> tuple[Path, Released]:
+    """Write one file without its patient into `folder`, named by its new UID after a `prefix`; read back, and searched.
+
+    It is searched for what the file itself tells of the patient and for what was `told` beside it. Refused where
+    anything of that remains, or nothing can be made of the file.
+    """
+    made = deidentified(_read(source), key, options)
+    return _checked(made, folder / f"{prefix}{made.dataset.SOPInstanceUID}.dcm", told), made
 
 
 def _read(path: Path) -> Dataset:
@@ -151,7 +165,7 @@ def _read(path: Path) -> Dataset:
     return dataset
 
 
-def _checked(made: Released, path: Path) -> Path:
+def _checked(made: Released, path: Path, told: Identity) -> Path:
     """Write a data set, read it back, and look for what must not be there. Refused where it is."""
     dataset = made.dataset
     meta = FileMetaDataset()
@@ -161,7 +175,7 @@ def _checked(made: Released, path: Path) -> Path:
     try:
         dataset.save_as(path, enforce_file_format=True)
         back = dcmread(path)
-        left = remains(back, path.read_bytes(), made.identity)
+        left = remains(back, path.read_bytes(), joined([made.identity, told]))
         same = back.get("PixelData") == dataset.get("PixelData")
     except OSError:
         raise

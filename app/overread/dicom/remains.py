@@ -60,6 +60,16 @@ class Identity:
         return any(_word(word).search(lowered) for word in self.words) or any(v in lowered for v in self.values)
 
 
+def joined(identities: Iterable[Identity]) -> Identity:
+    """All that any of these tells."""
+    words: set[str] = set()
+    values: set[str] = set()
+    for identity in identities:
+        words |= identity.words
+        values |= identity.values
+    return Identity(frozenset(words), frozenset(values))
+
+
 def identity_of(dataset: Dataset, kept: Iterable[str] = ()) -> Identity:
     """Gather it from a source; `kept` are values that stay on purpose, UIDs or dates say."""
     words: set[str] = set()

@@ -38,6 +38,8 @@ CARRIED = (
     "PatientAge",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
     "BodyPartExamined",
     "TimezoneOffsetFromUTC",
 )

@@ -17,13 +17,18 @@ TITLE = "Findings accepted by a reader. Not for clinical use."
 _KIND = codes.DCM.ImagingMeasurementReport
 
 
-def write_pdf(parcel: Parcel, document: bytes, when: datetime) -> Dataset:
-    """The object that holds `document`, made `when`; it names every image of the stack as its source."""
+def write_pdf(parcel: Parcel, document: bytes, when: datetime | None) -> Dataset:
+    """The object that holds `document`, made `when`; it names every image of the stack as its source.
+
+    Without `when` nothing in it says when it was made.
+    """
     made = derived(parcel.headers, EncapsulatedPDFStorage, "DOC", parcel.number, ExplicitVRLittleEndian)
     made.ConversionType = "WSD"
-    made.ContentDate, made.ContentTime = f"{when:%Y%m%d}", f"{when:%H%M%S}"
+    made.ContentDate, made.ContentTime = (f"{when:%Y%m%d}", f"{when:%H%M%S}") if when else (None, None)
+    if when is None:
+        del made.InstanceCreationDate, made.InstanceCreationTime
     made.AcquisitionDateTime = None
-    made.BurnedInAnnotation = "YES"  # the patient's name is on the page
+    made.BurnedInAnnotation = "NO" if parcel.nameless else "YES"  # the patient's name is on the page
     images = parcel.headers.images
     made.SourceInstanceSequence = [_instance(image.SOPClassUID, image.SOPInstanceUID) for image in images]
     made.DocumentTitle = TITLE

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import astuple
 
-from overread.dicom.export import Written
+from overread.dicom.export import ACCOUNT, Written
 from overread.dicom.product import Left
 from overread.session.journal import Journal
 
@@ -15,7 +15,8 @@ def export_record(written: Iterable[Written]) -> tuple[str, str]:
     """What the journal enters of files that were put in place: a line to read, and the objects as JSON."""
     files = list(written)
     objects = [astuple(item.left) for item in files if item.left is not None]
-    return ", ".join(names(files)), json.dumps({"objects": objects})
+    without = "De-identified: " if any(item.kind == ACCOUNT for item in files) else ""
+    return f"{without}{', '.join(names(files))}", json.dumps({"objects": objects})
 
 
 def names(written: Iterable[Written]) -> list[str]:

@@ -11,7 +11,7 @@ import pydicom
 from overread.dicom.check_gsps import check_gsps, no_presentation
 from overread.dicom.check_ko import check_ko
 from overread.dicom.check_pdf import check_pdf
-from overread.dicom.product import Parcel, Product
+from overread.dicom.product import Parcel, Product, require
 from overread.dicom.write_gsps import write_gsps
 from overread.dicom.write_ko import write_ko
 from overread.dicom.write_pdf import write_pdf
@@ -65,22 +65,26 @@ def _check_ko(parcel: Parcel, paths: Sequence[Path]) -> None:
     check_ko(path, parcel, _slices(parcel))
 
 
-def _report(parcel: Parcel, when: datetime) -> bytes:
+def _report(parcel: Parcel, when: datetime | None) -> bytes:
     return report(parcel, list(key_pictures(parcel.volume, parcel.findings, parcel.window)), when)
 
 
 def _write_pdf(parcel: Parcel) -> list[Path]:
-    when = datetime.now().replace(microsecond=0)
+    when = None if parcel.nameless else datetime.now().replace(microsecond=0)
     return [parcel.save(write_pdf(parcel, _report(parcel, when), when))]
 
 
 def _check_pdf(parcel: Parcel, paths: Sequence[Path]) -> None:
     (path,) = paths
     written = pydicom.dcmread(path, specific_tags=["ContentDate", "ContentTime"])
-    when = datetime.strptime(f"{written.ContentDate}{written.ContentTime}", "%Y%m%d%H%M%S")
+    stated = f"{written.ContentDate or ''}{written.ContentTime or ''}"
+    when = datetime.strptime(stated, "%Y%m%d%H%M%S") if stated else None
+    require((when is None) == parcel.nameless, "it says when it was made, or does not, as was not meant")
     check_pdf(path, parcel, _report(parcel, when))
 
 
 GSPS = Product("gsps", "Presentation state (GSPS)", _write_gsps, _check_gsps, no_presentation)
 KO = Product("ko", "Key slices (key object selection)", _write_ko, _check_ko, _no_slice)
-PDF = Product("pdf", "Report (PDF)", _write_pdf, _check_pdf, lambda stack, finding: "", tells_rejected=True)
+PDF = Product(
+    "pdf", "Report (PDF)", _write_pdf, _check_pdf, lambda stack, finding: "", tells_rejected=True, opaque=True
+)

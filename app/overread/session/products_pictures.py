@@ -106,4 +106,4 @@ SC = Product("sc", "Key pictures (secondary capture)", _write_sc, _check_sc, _no
 SC_SERIES = Product(
     "sc-series", "The whole series with outlines (secondary capture)", _write_series, _check_series, _nothing_drawn
 )
-PNG = Product("png", "Key pictures (PNG)", _write_png, _check_png, _no_slice)
+PNG = Product("png", "Key pictures (PNG)", _write_png, _check_png, _no_slice, opaque=True)

@@ -165,9 +165,10 @@ NIFTI = Product(
     _check_volumes("nii.gz"),
     without_volume,
     straight=True,
+    opaque=True,
 )
 NIFTI_IMAGE = Product(
-    "nifti-image", "The image itself (NIfTI)", _write_image, _check_image, without_volume, straight=True
+    "nifti-image", "The image itself (NIfTI)", _write_image, _check_image, without_volume, straight=True, opaque=True
 )
 NRRD = Product(
     "nrrd",
@@ -176,6 +177,7 @@ NRRD = Product(
     _check_volumes("seg.nrrd"),
     without_volume,
     straight=True,
+    opaque=True,
 )
-STL = Product("stl", "Surfaces (STL)", _write_surfaces, _check_surfaces, without_surface)
-OBJ = Product("obj", "Surfaces (OBJ)", _write_surfaces, _check_surfaces, without_surface)
+STL = Product("stl", "Surfaces (STL)", _write_surfaces, _check_surfaces, without_surface, opaque=True)
+OBJ = Product("obj", "Surfaces (OBJ)", _write_surfaces, _check_surfaces, without_surface, opaque=True)

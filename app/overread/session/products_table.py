@@ -83,4 +83,4 @@ def _anything(stack: Stack, finding: Finding) -> str:
     return ""
 
 
-CSV = Product("csv", "Table of measurements (CSV)", _write_csv, _check_csv, _anything, tells_rejected=True)
+CSV = Product("csv", "Table of measurements (CSV)", _write_csv, _check_csv, _anything, tells_rejected=True, opaque=True)

@@ -36,7 +36,7 @@ _HEAD = ("", "Finding", "Verdict", "Volume", "Axes", "Score", "Reason")
 _WIDTHS = tuple(part * mm for part in (8, 44, 40, 20, 27, 13, 22))
 
 
-def report(parcel: Parcel, pictures: Sequence[Picture], when: datetime) -> bytes:
+def report(parcel: Parcel, pictures: Sequence[Picture], when: datetime | None) -> bytes:
     """The report of a parcel as a PDF file; the same parcel, pictures and time make the same bytes.
 
     DejaVu is embedded, as far as its letters are used. Lines in scripts that it has not, or cannot order, are pictures.
@@ -120,7 +120,7 @@ def _plain() -> list[tuple[object, ...]]:
     return [(side, (0, 0), (-1, -1), 1.5) for side in sides]
 
 
-def _identity(parcel: Parcel, when: datetime) -> Iterator[Flowable]:
+def _identity(parcel: Parcel, when: datetime | None) -> Iterator[Flowable]:
     who, first = parcel.stack.identity, parcel.headers.first
     yield _line("Findings accepted by a reader", 15, bold=True)
     yield Spacer(0, 2 * mm)
@@ -142,7 +142,7 @@ def _identity(parcel: Parcel, when: datetime) -> Iterator[Flowable]:
             ("Study UID", who.study_uid),
             ("Series UID", who.series_uid),
             ("Reader", parcel.reader.name),
-            ("Written", f"{when:%Y-%m-%d %H:%M:%S}, Overread {__version__}. {signed}"),
+            ("Written", f"{f'{when:%Y-%m-%d %H:%M:%S}, ' if when else ''}Overread {__version__}. {signed}"),
             ("Undecided", f"{parcel.undecided} of this series wait for a verdict" if parcel.undecided else "none"),
         ]
     )
@@ -167,8 +167,9 @@ def _models(parcel: Parcel) -> Iterator[Flowable]:
         yield _line("No model took part.")
         return
     for model in models:
+        date = "" if parcel.nameless else f", {model.when:%Y-%m-%d %H:%M}"
         weights = f", weights {model.sha256[:16]}" if model.sha256 else ""
-        yield _line(f"{model.name} ({model.id} {model.version}){weights}; {model.backend}, {model.when:%Y-%m-%d %H:%M}")
+        yield _line(f"{model.name} ({model.id} {model.version}){weights}; {model.backend}{date}")
 
 
 def _all(parcel: Parcel) -> tuple[Finding, ...]:

@@ -30,6 +30,7 @@ from overread.session.jobs import Job
 from overread.session.session import Session
 from overread.ui import style
 from overread.ui.export_kinds import ExportKinds
+from overread.ui.export_nameless import ExportNameless
 
 if TYPE_CHECKING:
     from overread.dicom.product import Product
@@ -88,6 +89,9 @@ class ExportPanel(QFrame):
         self.rejected = QCheckBox("Tell of what was rejected")
         self.rejected.toggled.connect(self.refresh)
         column.addWidget(self.rejected)
+        self.nameless = ExportNameless()
+        self.nameless.changed.connect(self.refresh)
+        column.addWidget(self.nameless)
         self.sign = QCheckBox("I sign the report (VERIFIED)")
         self.sign.toggled.connect(self.refresh)
         column.addWidget(self.sign)
@@ -221,12 +225,16 @@ class ExportPanel(QFrame):
         volume = image.volume if image.ready.whole else None
         window = self.session.view.window if self.session.view.window.width > 0 else None
         resample = self.resample.isVisibleTo(self) and self.resample.isChecked()
-        terms = Terms(self.rejected.isChecked(), reader if self.sign.isChecked() else None, resample)
+        catalogue = self.session.sources.catalogue
+        images = [other for other in catalogue.stacks if other.identity.study_uid == stack.identity.study_uid]
         try:
+            how = self.nameless.how
             earlier = left_before(self.session.journal(stack.identity))
         except UserError as error:
             self._failed(error)
             return
+        signer = reader if self.sign.isChecked() else None
+        terms = Terms(self.rejected.isChecked(), signer, resample, how)
         settings = replace(self.session.settings, export_folder=folder, export_profile=self.kinds.name)
         self.session.change_settings(settings)
 
@@ -234,7 +242,8 @@ class ExportPanel(QFrame):
             from overread.dicom.export import export
 
             where = Path(folder).expanduser()
-            return export(stack, findings, where, reader, chosen, terms, volume=volume, window=window, earlier=earlier)
+            more: Any = {"volume": volume, "window": window, "earlier": earlier, "images": images}
+            return export(stack, findings, where, reader, chosen, terms, **more)
 
         def done(written: Any) -> None:
             self._done(written, stack)
