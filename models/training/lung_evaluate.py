@@ -161,7 +161,7 @@ def outlines(outliner: Outliner, crops: Crops, found: Sequence[F32] | None = Non
             row0, column0, row1, column1 = (float(edge) for edge in hits[hits[:, 4].argmax(), :4])
             edges = row0, column0, row1, column1
         drawn = np.zeros_like(truth)
-        patch = outliner(image.astype(np.float32), edges, Cancel())
+        (patch,) = outliner(image.astype(np.float32), [edges], Cancel())
         if patch is not None:
             (top, left), (rows, columns) = patch.start, patch.shape
             drawn[top : top + rows, left : left + columns] = patch.mask

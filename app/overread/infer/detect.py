@@ -61,24 +61,29 @@ class Outliner:
     backend: Backend
     spacing_mm: tuple[float, float]
 
-    def __call__(self, picture: NDArray[np.float32], edges: Edges, cancel: Cancel) -> Patch | None:
-        """Outline what lies in a box of a slice; None where the network sees nothing there.
+    def __call__(self, picture: NDArray[np.float32], boxes: Sequence[Edges], cancel: Cancel) -> list[Patch | None]:
+        """Outline what lies in each box of a slice; None where the network sees nothing there.
 
-        The crop is stretched from its own darkest to its own brightest pixel, as the network has learnt it.
+        All boxes go in one batch. Each crop is stretched from its own darkest to its own brightest pixel, as the
+        network has learnt it.
         """
-        where = around(edges, self.contour, self.spacing_mm, (picture.shape[0], picture.shape[1]))
-        crop = where.onto_canvas(picture, fill=None)
-        low, high = float(crop.min()), float(crop.max())
-        stretched = (crop - low) / max(high - low, 1e-6)
-        (answer,) = self.backend.run(stretched[None, None], cancel).values()
+        if not boxes:
+            return []
+        places = [around(edges, self.contour, self.spacing_mm, (picture.shape[0], picture.shape[1])) for edges in boxes]
+        crops = np.stack([_stretched(where.onto_canvas(picture, fill=None)) for where in places])
+        (answer,) = self.backend.run(crops[:, None], cancel).values()
         require_numbers([answer], "The model's outline holds no numbers")
+        return [self._drawn(*each) for each in zip(answer[:, 0], places, boxes, strict=True)]
+
+    def _drawn(self, inside: NDArray[np.float32], where: Placement, edges: Edges) -> Patch | None:
+        """The largest part in a box, of a crop that lies `where` and the chance of each of its pixels."""
         row, column, end_row, end_column = window = where.window
         if end_row <= row or end_column <= column:
             return None
-        labels = self._parts(where.cut(window).onto_slice(answer[0, 0]))
+        labels = self._parts(where.cut(window).onto_slice(inside))
         (top, left), (bottom, right) = whole_pixels(edges)
-        inside = labels[max(0, top - row) : max(0, bottom - row), max(0, left - column) : max(0, right - column)]
-        sizes = np.bincount(inside.reshape(-1), minlength=2)
+        boxed = labels[max(0, top - row) : max(0, bottom - row), max(0, left - column) : max(0, right - column)]
+        sizes = np.bincount(boxed.reshape(-1), minlength=2)
         sizes[0] = 0
         patch = Patch.of(labels == int(sizes.argmax())) if sizes.any() else None
         return patch and replace(patch, start=(patch.start[0] + row, patch.start[1] + column))
@@ -87,6 +92,11 @@ class Outliner:
         """The connected parts (8 neighbours) above the threshold, numbered from 1."""
         above = (probability >= self.contour.threshold).astype(np.uint8)
         return np.asarray(cv2.connectedComponents(above, connectivity=8)[1], np.int32)
+
+
+def _stretched(crop: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = float(crop.min()), float(crop.max())
+    return (crop - low) / max(high - low, 1e-6)
 
 
 def pooled(one: float, other: float) -> float:
@@ -129,16 +139,13 @@ class Detection:
             normalised, fill = self.slicer.normalise(picture), float(self.slicer.normalise.clip[0])
             chances = self.verifier(normalised, [edges for edges, _ in seen], fill, cancel)
             seen = [(edges, pooled(score, chance)) for (edges, score), chance in zip(seen, chances, strict=True)]
+        seen = [(edges, score) for edges, score in seen if score >= output.threshold]
+        outlines: list[Patch | None] = [None] * len(seen)
+        if self.outliner is not None:
+            outlines = self.outliner(picture, [edges for edges, _ in seen], cancel)
         boxes = [
-            SliceBox(
-                edges,
-                score,
-                output.label,
-                output.colour,
-                None if self.outliner is None else self.outliner(picture, edges, cancel),
-            )
-            for edges, score in seen
-            if score >= output.threshold
+            SliceBox(edges, score, output.label, output.colour, outline)
+            for (edges, score), outline in zip(seen, outlines, strict=True)
         ]
         return SliceResult(index, boxes=tuple(sorted(boxes, key=lambda box: -box.score)))
 

@@ -42,7 +42,7 @@ class BoxOutline:
         edges = edges_of(box, axes, grid.shape)
         drawn = []
         for index in range(box[axes.through], box[3 + axes.through]):
-            patch = outliner(slicer.picture(index), edges, cancel)
+            (patch,) = outliner(slicer.picture(index), [edges], cancel)
             if patch is not None:
                 drawn.append((index, patch))
         mask = cut(stacked(drawn, axes, grid.shape), box) if drawn else None

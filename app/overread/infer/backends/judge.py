@@ -175,8 +175,8 @@ def tested(
 ) -> Verdict:
     """Run the self-test on what runs each of the model's networks. KeyError where it gives no tolerance."""
     tolerance, error = spec.tolerance[candidate.precision], 0.0
-    for probe, backend in zip(test.probes, backends, strict=True):
-        for outputs in _answers(probe, backend):
+    for at, (probe, backend) in enumerate(zip(test.probes, backends, strict=True)):
+        for outputs in _answers(probe, backend, batches=at > 0):
             error = float(np.maximum(error, probe.error(outputs, tolerance)))  # not a number where one of them is
     if not error <= tolerance:
         missed = f"self-test missed: off by {error:.2g}, {tolerance:g} allowed"
@@ -190,15 +190,17 @@ def tested(
     return replace(verdict, milliseconds=beside.verdict.milliseconds * own / other)
 
 
-def _answers(probe: Probe, backend: Backend) -> Iterator[Mapping[str, NDArray[np.float32]]]:
-    """The outputs for all images of a probe together and, where there are several, one by one.
+def _answers(probe: Probe, backend: Backend, *, batches: bool) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+    """The outputs for the images of a probe, one by one; and where it runs in `batches`, or has several, together.
 
-    An engine may have compiled the network twice, for one image and for many.
+    Together each comes twice, so that a single one is a batch too. An engine may have compiled the network twice, for
+    one image and for many.
     """
-    yield backend.run(probe.input, Cancel())
-    if len(probe.input) > 1:
-        each = [backend.run(probe.input[at : at + 1], Cancel()) for at in range(len(probe.input))]
-        yield {name: np.concatenate([outputs[name] for outputs in each]) for name in each[0]}
+    each = [backend.run(probe.input[at : at + 1], Cancel()) for at in range(len(probe.input))]
+    yield {name: np.concatenate([outputs[name] for outputs in each]) for name in each[0]}
+    if batches or len(each) > 1:
+        many = np.concatenate([probe.input] * 2)
+        yield {name: out[: len(each)] for name, out in backend.run(many, Cancel()).items()}
 
 
 def faster(one: Verdict, other: Verdict) -> bool:
