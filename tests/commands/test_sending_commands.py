@@ -53,6 +53,21 @@ def test_what_is_exported_is_sent(overread: Callable[..., Any], drawn: Path, tmp
     assert "send: Segmentation, Comprehensive SR to PACS" in overread("audit", drawn).out
 
 
+def test_what_a_receiver_opens_is_what_it_is_sent(overread: Callable[..., Any], drawn: Path, tmp_path: Path) -> None:
+    settle(free_port(), profile="pacs-basic")
+    said = overread("export", drawn, "--out", tmp_path / "named", "--send", "PACS", "--json")
+    kinds = {Path(item["path"]).name.split("_")[0] for item in said.json["files"]}
+    assert (said.status, kinds) == (0, {"SR", "KO", "SC"})
+    for number, words in enumerate((("--profile", "standard"), ("--only", "seg,sr"))):
+        said = overread("export", drawn, "--out", tmp_path / f"{number}", *words, "--send", "PACS", "--json")
+        kinds = {Path(item["path"]).name.split("_")[0] for item in said.json["files"]}
+        assert (said.status, kinds) == (0, {"SEG", "SR"}), "what is asked for wins"
+    settle(free_port(), profile="thaetre")
+    said = overread("export", drawn, "--out", tmp_path / "odd", "--send", "PACS")
+    assert (said.status, "PACS is said to open thaetre" in said.err) == (3, True)
+    assert not (tmp_path / "odd").exists()
+
+
 def test_the_outbox_is_worked_by_hand(overread: Callable[..., Any], drawn: Path, tmp_path: Path) -> None:
     settle(free_port())
     said = overread("export", drawn, "--out", tmp_path / "out", "--only", "seg", "--send", "PACS")

@@ -74,7 +74,7 @@ def test_settings_hold_nodes_and_saving_leaves_them_alone(tmp_path: Path) -> Non
     assert [node.name for node in found.nodes] == ["PACS", "WEB"]
     assert (found.nodes[0].ae_title, found.nodes[0].timeout_s, found.nodes[1].token_file) == ("ARC", 5.0, "~/token")
     path.write_text(TABLE.replace("pacs.example", "other.example"))  # by hand, while the program runs
-    settings.save(path, found.opened("/study"))
+    settings.save(path, found.opened("/study"), found)
     assert not told
     assert 'host = "other.example"' in path.read_text()
     assert "/study" in path.read_text()

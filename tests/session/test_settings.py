@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from overread import paths
 from overread.domain.errors import UserError
 from overread.infer.backends.remote import Remote
+from overread.network.nodes import Node
 from overread.session.settings import SCHEMA_VERSION, Settings, load, save
 from support.sitting import Sitting
 
@@ -35,6 +36,18 @@ made = st.builds(
     profiles=st.dictionaries(texts, many, max_size=3),
     export_profile=texts,
     remote=st.sampled_from([Remote(), Remote("grpcs://ai.example.org:8001", "hybrid", 250.0, token_env="TOKEN")]),
+    nodes=st.lists(
+        st.builds(
+            Node,
+            texts.filter(lambda name: bool(name.strip())),
+            host=st.sampled_from(["pacs", "10.0.0.5"]),
+            port=st.integers(1, 65535),
+            timeout_s=st.integers(1, 3600).map(float),
+            profile=texts,
+        ),
+        max_size=3,
+        unique_by=lambda node: node.name,
+    ).map(tuple),
 )
 values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.booleans(), st.integers(-(2**40), 2**40), st.floats(), texts, st.dates()),
@@ -70,6 +83,32 @@ def test_settings_come_back_and_what_is_unknown_stays(
     written = path.read_text("utf-8")
     save(path, settings)
     assert path.read_text("utf-8") == written
+
+
+@given(made, made, made)
+def test_what_two_windows_change_is_all_there_afterwards(
+    tmp_path_factory: pytest.TempPathFactory, first: Settings, second: Settings, third: Settings
+) -> None:
+    """One changes what it likes, the other its receivers and profiles, which the first has never heard of."""
+    path = tmp_path_factory.mktemp("settings") / "settings.toml"
+    save(path, first)
+    there, _ = read(path)
+    save(path, replace(there, nodes=second.nodes, profiles=second.profiles), there)
+    save(path, replace(there, reader=third.reader, recent=third.recent), there)
+    wanted = replace(there, nodes=second.nodes, profiles=second.profiles, reader=third.reader, recent=third.recent)
+    found, told = read(path)
+    assert told == []
+    assert {node.name: node for node in found.nodes} == {node.name: node for node in wanted.nodes}
+    assert replace(found, nodes=()) == replace(wanted, nodes=())
+
+
+def test_a_file_that_makes_no_sense_beside_it_is_not_written(path: Path) -> None:
+    path.parent.mkdir()
+    for content, said in (('[nodes.A]\nport = "x"\n', "nodes"), ("reader = ", "damaged"), ("keys = 3\n[", "damaged")):
+        path.write_text(content, "utf-8")
+        with pytest.raises(UserError, match=said):
+            save(path, Settings(nodes=(Node("B", host="h"),)), Settings())
+        assert path.read_text("utf-8") == content
 
 
 @given(st.dictionaries(st.sampled_from(names), values, min_size=1))

@@ -10,6 +10,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication
 
+from network.conftest import pacs, pacs_there, shared_pacs  # noqa: F401  fixtures
 from overread import paths
 from overread.ui.desktop import build_window
 from support.models import bright_model

@@ -22,8 +22,8 @@ from overread.domain.errors import UserError
 from overread.network.nodes import node_named
 from overread.session.books import Books
 from overread.session.leaving import left_before, note_export
-from overread.session.packet import make_packet
-from overread.session.profiles import chosen
+from overread.session.packet import make_packet, parts
+from overread.session.profiles import chosen, of_receiver
 from overread.session.sending import outbox
 
 
@@ -32,7 +32,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", type=Path, help="the study's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go")
     parser.add_argument(
-        "--profile", default="", metavar="NAME", help="what the receiver opens: a list of kinds by name"
+        "--profile",
+        default="",
+        metavar="NAME",
+        help="what the receiver opens: a list of kinds by name; by default the one that --send's receiver names",
     )
     parser.add_argument("--only", default="", metavar="KIND,…", help="only these kinds of object")
     parser.add_argument(
@@ -69,11 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.deidentify and arguments.test_packet is not None:
         raise argparse.ArgumentError(None, "A test packet is of nobody: there is nobody to take out.")
     only = [name.strip().lower() for name in arguments.only.split(",") if name.strip()]
+    settings = liked()
+    node = node_named(settings.nodes, arguments.send) if arguments.send else None  # before anything is written
+    profile = arguments.profile
+    if node is not None and not profile and not only:
+        profile = of_receiver(settings.profiles, node)
     try:
-        wanted = chosen(liked().profiles, arguments.profile, only)
+        wanted = chosen(settings.profiles, profile, only)
     except UserError as error:
         raise argparse.ArgumentError(None, str(error)) from error
-    node = node_named(liked().nodes, arguments.send) if arguments.send else None  # before anything is written
     if arguments.test_packet is not None:
         written: Sequence[Written] = make_packet(demo_folder(), arguments.test_packet, wanted)
     elif arguments.out is None:
@@ -85,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     if node is not None:
         box, files = outbox(), [item.path for item in written if item.sop_instance_uid]
         if arguments.test_packet is not None:  # what the objects lie on goes with them
-            files += sorted((arguments.test_packet / "images").iterdir())
+            files = parts(arguments.test_packet, written)
         packet = queue(box, node, files)
         _note("send", f"{packet.kinds} to {node.name}", written, reader(arguments.reader).name)
         answer["packet"] = packet_answer(packet)

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         emit({"nodes": answers})
     elif not answers:
-        say("There are no receivers: add a table [nodes.NAME] to settings.toml.")
+        say("There are no receivers: add one in the settings, or a table [nodes.NAME] to settings.toml.")
     else:
         for node, answer in zip(nodes, answers, strict=True):
             said = f": answers in {answer['ms']} ms" if answer.get("answers") else f": {answer.get('error')}"
@@ -44,6 +44,7 @@ def _told(node: Node) -> dict[str, Any]:
         "address": node.address,
         "encrypted": node.encrypted,
         "commitment": bool(node.commit_port),
+        "profile": node.profile,
     }
 
 

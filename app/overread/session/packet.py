@@ -64,6 +64,11 @@ def make_packet(demo: Path, folder: Path, products: Sequence[Product]) -> tuple[
     return tuple(replace(item, path=folder / "objects" / item.path.name) for item in written)
 
 
+def parts(folder: Path, written: Sequence[Written]) -> list[Path]:
+    """The files of a packet in `folder` that go to a receiver: its DICOM objects, and the images they lie on."""
+    return [item.path for item in written if item.sop_instance_uid] + sorted((folder / "images").iterdir())
+
+
 def packet_findings(stack: Stack, lesion: NDArray[np.bool_]) -> tuple[Finding, ...]:
     """The findings of the packet; `lesion` are voxels (k, j, i) of the stack."""
     mask = Mask.of(lesion)

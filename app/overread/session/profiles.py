@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from overread.dicom.product import Product
 from overread.domain.errors import UserError
+from overread.network.nodes import Node
 from overread.session.products import PRODUCTS, products
 
 # What leaves when nobody says otherwise.
@@ -30,6 +31,15 @@ _BUILT_IN: dict[str, tuple[str, ...]] = {
 def profiles(own: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """All profiles by name: products of each. The reader's `own`, from the table [profiles], win over built-in ones."""
     return _BUILT_IN | {name: tuple(names) for name, names in own.items()}
+
+
+def of_receiver(own: Mapping[str, Sequence[str]], node: Node) -> str:
+    """The profile that a receiver names, "" where it names none. UserError where there is no such profile."""
+    known = profiles(own)
+    if node.profile and node.profile not in known:
+        said = f"{node.name} is said to open {node.profile}, and there is no such profile."
+        raise UserError(said, f"There are: {', '.join(known)}.")
+    return node.profile
 
 
 def chosen(own: Mapping[str, Sequence[str]], profile: str = "", only: Sequence[str] = ()) -> tuple[Product, ...]:

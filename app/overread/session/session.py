@@ -112,11 +112,8 @@ class Session:
             self.runs.consider(self.image, self.view, self.settings.models_on)
             return
         stacks = list(catalogue.stacks)
-        grown = [
-            s
-            for s in stacks
-            if self.image and s.identity.person_and_place == self.image.stack.identity.person_and_place
-        ]
+        here = self.image and self.image.stack.identity.person_and_place
+        grown = [stack for stack in stacks if stack.identity.person_and_place == here]
         self.select((grown or [self._first(stacks)])[0])
 
     def _first(self, stacks: list[Stack]) -> Stack:
@@ -361,13 +358,16 @@ class Session:
 
     # Settings and errors
 
-    def change_settings(self, settings: Settings) -> None:
-        """Like something differently; it is kept for the next sitting."""
+    def change_settings(self, settings: Settings) -> bool:
+        """Like something differently; it is kept for the next sitting. False, and told, where it cannot be kept."""
+        before = self.settings
         self._set_settings(settings)
         try:
-            settings_file.save(self._settings_path, settings)
+            settings_file.save(self._settings_path, settings, before)
+            return True
         except UserError as error:
             self.fail(error)
+            return False
 
     def fail(self, error: BaseException) -> None:
         """Tell the reader, or the log, what went wrong."""

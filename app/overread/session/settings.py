@@ -15,7 +15,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from overread.domain.errors import UserError
 from overread.infer.backends.remote import Remote
-from overread.network.nodes import Node, nodes_of
+from overread.network.nodes import Node, node_table, nodes_of
 
 SCHEMA_VERSION = 1
 _RECENT = 8
@@ -64,7 +64,7 @@ class Settings:
     export_profile: str = ""
     # The inference server of the house, and when it is asked: the table [remote].
     remote: Remote = field(default_factory=Remote)
-    # Receivers, one table [nodes.NAME] each; written by hand, never by the program.
+    # Receivers, one table [nodes.NAME] each.
     nodes: tuple[Node, ...] = ()
 
     def opened(self, path: str) -> Settings:
@@ -144,16 +144,16 @@ _MEANT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _understood(table: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    """The settings that a file means, and the keys whose values make no sense; those take their defaults."""
+def _understood(table: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """The settings that a file means, and why values make no sense, by their keys; those take their defaults."""
     known: dict[str, Any] = {}
-    wrong = []
+    wrong = {}
     for name, meant in _MEANT.items():
         if name in table:
             try:
                 known[name] = meant(table[name])
             except (TypeError, ValueError) as error:
-                wrong.append(f"{name} ({error})" if str(error) else name)
+                wrong[name] = f"{name} ({error})" if str(error) else name
     return Settings(**known), wrong
 
 
@@ -177,47 +177,93 @@ def load(path: Path, tell: Callable[[UserError], None]) -> Settings:
         return Settings()
     settings, wrong = _understood(table)
     if wrong:
-        tell(UserError(f"In {path} {', '.join(wrong)} makes no sense; the default holds.", "Correct the file."))
+        tell(
+            UserError(f"In {path} {', '.join(wrong.values())} makes no sense; the default holds.", "Correct the file.")
+        )
     return settings
 
 
-def _put(table: Any, there: Any, wanted: Any) -> None:
-    """Write the fields of `wanted` that differ from those of `there` into a table, and into the tables within."""
+def _put(table: Any, there: Any, wanted: Any) -> list[str]:
+    """Write the fields of `wanted` that differ from those of `there` into a table, and which ones those are.
+
+    What is a table of its own is changed key by key, so that what else stands in it stays.
+    """
+    changed = []
     for item in fields(wanted):
         old, new = getattr(there, item.name), getattr(wanted, item.name)
-        if isinstance(new, Remote):
-            if new != old:
-                if not isinstance(table.get(item.name), dict):
-                    table[item.name] = tomlkit.table()
-                _put(table[item.name], old, new)
-        elif new != old:
+        if new == old:
+            continue
+        changed.append(item.name)
+        before, after = _tables(old), _tables(new)
+        if before is None or after is None:
             table[item.name] = _plain(new)
+            continue
+        if not isinstance(table.get(item.name), dict):
+            table[item.name] = tomlkit.table(is_super_table=item.name == "nodes")
+        _merge(table[item.name], before, after)
+    return changed
+
+
+def _merge(table: Any, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Take over what differs between two tables. One entry gone and one come is an entry renamed: it keeps the rest."""
+    gone, come = [key for key in old if key not in new], [key for key in new if key not in old]
+    if len(gone) == len(come) == 1 and gone[0] in table:
+        table[come[0]] = table.pop(gone[0])
+        old = {**old, come[0]: old[gone[0]]}
+    for key in gone:
+        table.pop(key, None)
+    for key, value in new.items():
+        if key in old and old[key] == value:
+            continue
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _merge(table[key], old.get(key, {}), value)
+        else:
+            table[key] = value
+
+
+def _tables(value: Any) -> dict[str, Any] | None:
+    """A value that is a table of its own in the file: what it holds, as TOML has it; None for all others."""
+    if isinstance(value, Remote):
+        return {item.name: getattr(value, item.name) for item in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple) and all(isinstance(one, Node) for one in value):
+        return {node.name: node_table(node) for node in value}
+    return None
 
 
 def _plain(value: Any) -> Any:
     """A value as TOML has it."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
-def save(path: Path, settings: Settings) -> None:
-    """Write the settings at once or not at all; only what differs from what the file says already.
+def save(path: Path, settings: Settings, before: Settings | None = None) -> None:
+    """Write the settings at once or not at all; only what differs from `before`, by default from what the file says.
 
-    So keys and values that this version does not understand stay, and so does the number of a newer version.
+    So keys and values that this version does not understand stay, and so do the number of a newer version, and what
+    somebody else changed meanwhile. UserError, and nothing is written, where the file is no TOML any more, where what
+    is to be written would stand beside something that makes no sense, or where the folder cannot be written.
     """
     try:
         document = tomlkit.parse(path.read_text("utf-8-sig"))
-    except (OSError, TOMLKitError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError):
         document = tomlkit.document()
-    there, _ = _understood(document.unwrap())
-    settings = replace(settings, nodes=there.nodes)
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged, so nothing was saved.", "Correct the file, or move it away.") from error
+    except OSError as error:
+        raise UserError(f"The settings in {path} cannot be read, so nothing was saved.", "Make it readable.") from error
+    there = before or _understood(document.unwrap())[0]
     document.setdefault("schema_version", SCHEMA_VERSION)
-    _put(document, there, settings)
+    changed = _put(document, there, settings)
     try:
+        text = tomlkit.dumps(document)
+        _, wrong = _understood(tomlkit.parse(text).unwrap())
+        senseless = [wrong[name] for name in changed if name in wrong]
+        if senseless:
+            raise UserError(f"In {path} {', '.join(senseless)} makes no sense, so nothing was saved.", "Correct it.")
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        partial.write_text(tomlkit.dumps(document), "utf-8")
+        partial.write_text(text, "utf-8")
         partial.replace(path)
     except (OSError, UnicodeEncodeError) as error:
         raise UserError(f"The settings cannot be saved in {path.parent}.", "Make the folder writable.") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -20,14 +20,25 @@ from PySide6.QtWidgets import (
 
 from overread.domain.finding import Finding
 from overread.domain.study import Stack
+from overread.session.jobs import Job
 from overread.ui import style
 
 if TYPE_CHECKING:  # what products are made with takes a second to import, and the window opens without it
     from overread.dicom.product import Product
 
+Profiles = Mapping[str, tuple[str, ...]]
+Registry = tuple[Sequence["Product"], Callable[[Profiles], Profiles]]
 _BY_HAND = "chosen by hand"
 # As many rows as there are where there is room, three where there is little.
 _ROOM, _LEAST = 168, 78
+
+
+def registry(job: Job) -> Registry:
+    """The kinds that there are, and what names lists of them; on a worker, as what writes them is slow to import."""
+    from overread.session.products import PRODUCTS
+    from overread.session.profiles import profiles
+
+    return PRODUCTS, profiles
 
 
 class _Rows(QScrollArea):
@@ -112,12 +123,28 @@ class ExportKinds(QWidget):
             self._rows.addLayout(row)
             self.boxes[product.name], self._said[product.name] = box, said
         self._products = tuple(products)
-        known = {product.name for product in products}
-        self._profiles = {name: tuple(held for held in names if held in known) for name, names in profiles.items()}
+        self._list(profiles)
+        self.choose(profile if profile in self._profiles else next(iter(self._profiles)))
+
+    def _list(self, profiles: Mapping[str, Sequence[str]]) -> None:
+        self._profiles = {name: tuple(held for held in names if held in self.boxes) for name, names in profiles.items()}
         self.profile.clear()
         self.profile.addItems([*self._profiles, _BY_HAND])
-        self.profile.setCurrentText(profile if profile in self._profiles else next(iter(self._profiles)))
+
+    def renew(self, profiles: Mapping[str, Sequence[str]]) -> None:
+        """Offer these profiles. The one that was chosen stays, as it is now; without one the ticks stay."""
+        chosen = self.profile.currentText()
+        self._list(profiles)
+        if not self.choose(chosen):
+            self.profile.setCurrentText(self.name or _BY_HAND)
+
+    def choose(self, profile: str) -> bool:
+        """Tick a profile. False where there is none of that name."""
+        if profile not in self._profiles:
+            return False
+        self.profile.setCurrentText(profile)
         self._chosen()
+        return True
 
     def show_room(self, stack: Stack | None, leaving: Sequence[Finding], *, resample: bool = False) -> None:
         """Say beside each kind how many of the findings would be in it, and why others would not.

@@ -12,6 +12,7 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QFileDialog,
     QFrame,
     QHBoxLayout,
@@ -26,10 +27,12 @@ from overread.domain.errors import UserError
 from overread.domain.finding import Finding, Kind, Status
 from overread.domain.reasons import heatmaps
 from overread.domain.study import Stack
+from overread.network.nodes import Node
 from overread.session.jobs import Job
 from overread.session.session import Session
+from overread.session.settings import Settings
 from overread.ui import style
-from overread.ui.export_kinds import ExportKinds
+from overread.ui.export_kinds import ExportKinds, Registry, registry
 from overread.ui.export_nameless import ExportNameless
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 # So many names of files are told one by one.
 _MANY = 4
+_NOBODY = "files alone"
 
 
 class ExportPanel(QFrame):
@@ -45,6 +49,7 @@ class ExportPanel(QFrame):
 
     exported = Signal(list)
     shown = Signal(bool)
+    receiver_changed = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,6 +69,11 @@ class ExportPanel(QFrame):
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         column.addWidget(self.summary)
+        self.receiver = QComboBox()
+        self.receiver.setAccessibleName("Receiver")
+        self.receiver.activated.connect(self._receiver_chosen)
+        self._receivers = _labelled("Receiver", self.receiver)
+        column.addWidget(self._receivers)
         self.kinds = ExportKinds()
         self.kinds.changed.connect(self.refresh)
         column.addWidget(self.kinds)
@@ -115,6 +125,8 @@ class ExportPanel(QFrame):
         self.hide()
         session.findings_changed.connect(lambda old, new: self.refresh())
         session.image_changed.connect(self._image_changed)
+        session.settings_changed.connect(self._settings_changed)
+        self._list_receivers()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Tell that the drawer is open."""
@@ -135,14 +147,51 @@ class ExportPanel(QFrame):
         self.refresh()
         self.show()
         self.name.setFocus()
-        self.session.jobs.call("Looking up what can be exported", _registry, self._offer, quiet=True)
+        self.session.jobs.call("Looking up what can be exported", registry, self._offer, quiet=True)
 
-    def _offer(self, found: Any) -> None:
-        products, profiles_of = found
+    def _offer(self, found: Registry) -> None:
+        products, self._profiles_of = found
         settings = self.session.settings
-        self.kinds.fill(products, profiles_of(settings.profiles), settings.export_profile)
+        self.kinds.fill(products, self._profiles_of(settings.profiles), settings.export_profile)
+        self._receiver_chosen()
         if self.isVisible() and self.name.text() and self.name.hasFocus():
             self.go.setFocus()
+
+    # Whom it goes to
+
+    @property
+    def node(self) -> Node | None:
+        """The receiver that is chosen; None where files are all that is wanted."""
+        name = self.receiver.currentData()
+        return next((node for node in self.session.settings.nodes if node.name == name), None)
+
+    def _list_receivers(self) -> None:
+        chosen = self.receiver.currentData() if self.receiver.count() > 1 else None  # without a choice, none was made
+        self.receiver.clear()
+        for node in self.session.settings.nodes:
+            self.receiver.addItem(node.name, node.name)
+        self.receiver.addItem(_NOBODY, "")
+        self.receiver.setCurrentIndex(0 if chosen is None else max(0, self.receiver.findData(chosen)))
+        self._receivers.setVisible(self.receiver.count() > 1)
+
+    def _receiver_chosen(self) -> None:
+        """The receiver's profile is the one to export by, where it names one."""
+        node = self.node
+        if node is not None and node.profile and self.kinds.ready and not self.kinds.choose(node.profile):
+            self._failed(
+                UserError(f"{node.name} is said to open {node.profile}, and there is no such profile.", "See Settings.")
+            )
+        self.receiver_changed.emit()
+
+    def _settings_changed(self, old: Settings, new: Settings) -> None:
+        if old.profiles != new.profiles and self.kinds.ready:
+            self.kinds.renew(self._profiles_of(new.profiles))
+        if old.nodes != new.nodes:
+            name = self.receiver.currentData()
+            before = next((node for node in old.nodes if node.name == name), None)
+            self._list_receivers()
+            if self.node != before:
+                self._receiver_chosen()
 
     def _image_changed(self, old: object, new: object) -> None:
         self.result.hide()
@@ -284,14 +333,6 @@ class ExportPanel(QFrame):
         self.result.setText(str(error))
         self.result.setStyleSheet(f"color: {style.DANGER};")
         self.result.show()
-
-
-def _registry(job: Job) -> Any:
-    """The kinds that there are, and what names lists of them; on a worker, as what writes them is slow to import."""
-    from overread.session.products import PRODUCTS
-    from overread.session.profiles import profiles
-
-    return PRODUCTS, profiles
 
 
 def _room(stack: Stack, finding: Finding, product: Product, *, resample: bool) -> str:

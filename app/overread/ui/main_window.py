@@ -294,7 +294,7 @@ class MainWindow(QMainWindow):
 
     def show_settings(self, page: str = "") -> None:
         """What the reader likes."""
-        SettingsWindow(self.session, self, page).show()
+        SettingsWindow(self.session, self.outgoing.sending, self, page).show()
 
     def show_plugins(self) -> None:
         """Which models and plug-ins there are, and what is wrong with them."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QHBoxLayout,
     QLabel,
@@ -20,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from overread.network.nodes import Node, node_named
+from overread.network.nodes import Node
 from overread.network.packets import Packet, State
 from overread.session.sending import Sending, outbox, spoken
 from overread.session.session import Session
@@ -29,6 +28,8 @@ from overread.ui.export_panel import ExportPanel
 from overread.ui.status_bar import StatusBar
 
 _TICK_MS = 500
+# So many letters of a receiver's name have room on a button.
+_LONGEST = 24
 _COLOURS = {State.FAILED: style.DANGER, State.SENT: style.ACCEPTED, State.COMMITTED: style.ACCEPTED}
 
 
@@ -75,17 +76,14 @@ class Outgoing(QObject):
 
 
 class SendRow(QWidget):
-    """Sends what was exported last; not there where the settings name no receiver."""
+    """Sends what was exported last to the receiver that is chosen; not there without one."""
 
     def __init__(self, session: Session, sending: Sending, export: ExportPanel) -> None:
         super().__init__(export)
-        self.session, self.sending = session, sending
+        self.session, self.sending, self.export = session, sending, export
         self._written: tuple[Any, ...] = ()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        self.nodes = QComboBox()
-        self.nodes.setAccessibleName("Receiver")
-        row.addWidget(self.nodes, 1)
         self.go = QPushButton("Send…")
         self.go.clicked.connect(self.ask)
         row.addWidget(self.go)
@@ -100,17 +98,24 @@ class SendRow(QWidget):
         self.told.hide()
         export.exported.connect(self._exported)
         export.shown.connect(lambda shown: self._exported(()))
+        export.receiver_changed.connect(self._show)
 
     def _exported(self, written: Sequence[Any]) -> None:
         self._written = tuple(item for item in written if item.sop_instance_uid)
-        self.nodes.clear()
-        self.nodes.addItems([node.name for node in self.session.settings.nodes])
-        self.setVisible(bool(self._written) and self.nodes.count() > 0)
         self.told.hide()
+        self._show()
+
+    def _show(self) -> None:
+        node = self.export.node
+        self.setVisible(bool(self._written) and node is not None)
+        if node is not None:
+            self.go.setText(f"Send to {node.name if len(node.name) <= _LONGEST else f'{node.name[:_LONGEST]}…'}…")
 
     def ask(self) -> None:
         """The one question that stops the reader: what has been sent cannot be called back."""
-        node = node_named(self.session.settings.nodes, self.nodes.currentText())
+        node = self.export.node
+        if node is None:
+            return
         patients = sorted({item.identity.patient_name or item.identity.patient_id for item in self._written})
         count = len(self._written)
         box = QMessageBox(self.window())

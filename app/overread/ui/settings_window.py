@@ -1,4 +1,4 @@
-"""What the reader likes: a name, keys, and the server of the house. Each change holds at once, or says when it does."""
+"""What the reader likes: a name, keys, the server of the house, receivers. Each change holds at once, or says when."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from overread.domain.errors import UserError
 from overread.infer.backends.chain import Chain
 from overread.infer.backends.far import FarChain
 from overread.infer.backends.judge import Verdict
 from overread.infer.backends.remote import POLICIES, Remote
+from overread.session.sending import Sending
 from overread.session.session import Session
 from overread.ui import style
+from overread.ui.export_kinds import Registry, registry
 from overread.ui.keys_page import KeysPage
+from overread.ui.profiles_page import ProfilesPage
+from overread.ui.receivers_page import ReceiversPage
 
 _MEANS = {
     "local": "Models run on this machine alone",
@@ -38,15 +43,23 @@ _MEANS = {
 class SettingsWindow(QDialog):
     """Pages side by side. Nothing waits for a button but what leaves the machine."""
 
-    def __init__(self, session: Session, parent: QWidget, page: str = "") -> None:
+    def __init__(self, session: Session, sending: Sending, parent: QWidget, page: str = "") -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
         self.setModal(False)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(720, 620)
+        self.resize(760, 620)
         column = QVBoxLayout(self)
         self.tabs = QTabWidget()
-        self.pages = {"Reader": ReaderPage(session), "Keys": KeysPage(session), "Server": ServerPage(session)}
+        self.to_receivers, self.of_profiles = ReceiversPage(session, sending), ProfilesPage(session)
+        self.of_profiles.changed.connect(lambda: self.to_receivers.offer(self.of_profiles.names))
+        self.pages = {
+            "Reader": ReaderPage(session),
+            "Keys": KeysPage(session),
+            "Server": ServerPage(session),
+            "Receivers": self.to_receivers,
+            "Profiles": self.of_profiles,
+        }
         for name, widget in self.pages.items():
             self.tabs.addTab(widget, name)
         if page:
@@ -55,6 +68,13 @@ class SettingsWindow(QDialog):
         close = QPushButton("Close")
         close.clicked.connect(self.close)
         column.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
+        session.jobs.call("Looking up what can be exported", registry, self._offer, quiet=True)
+
+    def _offer(self, found: Registry) -> None:
+        if isValid(self):
+            products, profiles_of = found
+            self.of_profiles.offer(products, profiles_of({}))
+            self.to_receivers.offer(self.of_profiles.names)
 
 
 class ReaderPage(QWidget):

@@ -71,6 +71,8 @@ QCheckBox {{ spacing: 8px; min-height: 24px; }}
 QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {QUIET}; border-radius: 3px; }}
 QCheckBox::indicator:checked {{ background: {ACTIVE}; border-color: {ACTIVE}; }}
 QCheckBox:focus {{ color: #FFFFFF; }}
+QCheckBox:disabled {{ color: {QUIET}; }}
+QCheckBox::indicator:checked:disabled {{ background: {QUIET}; border-color: {QUIET}; }}
 QSlider::groove:horizontal {{ height: 4px; background: {LINE}; border-radius: 2px; }}
 QSlider::sub-page:horizontal {{ background: {ACTIVE}; border-radius: 2px; }}
 QSlider::handle:horizontal {{ width: 14px; margin: -5px 0; border-radius: 7px; background: {TEXT}; }}
