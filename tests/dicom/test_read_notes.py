@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,17 +26,23 @@ from pydicom.sr.codedict import codes
 
 from overread.dicom.export import export
 from overread.dicom.found import Found
+from overread.dicom.groups import COMMENT
 from overread.dicom.read_objects import read_objects
 from overread.dicom.scan import scanned
-from overread.domain.finding import Kind, Mask, Status
+from overread.dicom.sr_items import concept, walk
+from overread.domain.errors import UserError
+from overread.domain.finding import Act, Finding, Kind, Mask, Status
 from overread.domain.geometry import Plane
 from overread.domain.heatmap import Heatmap
-from overread.domain.mark import Drawn
+from overread.domain.mark import Drawn, Mark
 from overread.domain.study import Stack
+from overread.domain.uids import uid_of
+from overread.session.products import products
 from overread.session.products_documents import GSPS
 from overread.session.products_maps import PM
 from overread.session.products_pictures import SC
-from support.findings import READER, blob, finding, opened, three
+from support.findings import READER, WHEN, blob, finding, opened, three
+from support.leaving import faults, spoil
 from support.series import write_series
 
 SHAPE = (4, 16, 20)
@@ -195,13 +203,108 @@ def test_our_own_heatmap_comes_back_where_the_network_looked(tmp_path: Path, pla
     assert np.allclose(back.values, values)
 
 
-def test_a_note_that_was_accepted_stays_where_it_came_from(series: Path, tmp_path: Path) -> None:
+def accepted(found: Found) -> list[Finding]:
+    return [each.judged(Status.ACCEPTED, Act(READER, "accept", WHEN)) for each in found.findings]
+
+
+def test_a_note_that_was_accepted_leaves_in_states_and_reports_alone(series: Path, tmp_path: Path) -> None:
     stack, found = read(series, state(series, tmp_path / "pr.dcm"), scratch=tmp_path)
-    accepted = [replace(each, status=Status.ACCEPTED) for each in found.findings]
     own = finding(stack, blob(stack))
-    written = export(stack, [own, *accepted], tmp_path / "out", READER)
-    assert written[-1].remark == "Notes of Doe 1 did not leave. It stays in the object that it was read from."
+    written = export(stack, [own, *accepted(found)], tmp_path / "out", READER, products(["seg", "rtstruct"]))
+    why = "It is a note of others, which presentation states and reports alone have room for."
+    assert written[-1].remark == f"Notes of Doe 1 did not leave. {why}"
     assert Mask.of(blob(stack)) == own.mask
+
+
+def test_a_note_comes_back_as_it_was_drawn_under_the_name_of_whose_it_is(
+    series: Path, tmp_path: Path, tool: Callable[[str], str]
+) -> None:
+    stack, found = read(series, state(series, tmp_path / "pr.dcm"), scratch=tmp_path)
+    notes, *_ = accepted(found)
+    marked = replace(
+        notes,
+        id=uid_of("notes", "two"),
+        number=2,
+        label="Others",
+        marks=(
+            Mark(Drawn.POINTS, ((1.0, 2.0, 3.5), (1.0, 5.25, 6.0))),
+            Mark(Drawn.IMAGE, ((0.0, 0.0, 0.0),), "look here"),
+            Mark(Drawn.IMAGE, ((3.0, 0.0, 0.0),)),
+        ),
+    )
+    own = finding(stack, blob(stack), 3)
+    (left,) = export(stack, [notes, marked, own], tmp_path / "out", READER, products(["gsps"]))
+    assert not faults(left.path, tool)
+    done = subprocess.run([tool("dcmpschk"), str(left.path)], capture_output=True, text=True, check=True)
+    assert "Test passed" in done.stdout + done.stderr
+    _, back = read(series, left.path, scratch=tmp_path)
+    first, second, third = back.findings
+    assert [(one.kind, one.label, one.id) for one in (first, second)] == [
+        (Kind.ANNOTATION, "Notes of Doe", notes.id),
+        (Kind.ANNOTATION, "Others", marked.id),
+    ]
+    line, text, circle = notes.marks
+    again, words, round_ = first.marks
+    assert (again.drawn, again.points) == (line.drawn, line.points)
+    assert (words.drawn, words.points, words.text) == (text.drawn, text.points, "cyst?")
+    assert round_.drawn is Drawn.OUTLINE
+    assert np.allclose(round_.points[: len(circle.points)], circle.points, atol=1e-4)
+    assert [(mark.drawn, mark.index, mark.text) for mark in second.marks] == [
+        (Drawn.IMAGE, 0, "look here"),
+        (Drawn.POINTS, 1, ""),
+        (Drawn.POINTS, 1, ""),
+        (Drawn.IMAGE, 3, ""),
+    ]
+    assert [mark.points[0] for mark in second.marks[1:3]] == list(marked.marks[0].points)
+    assert third.mask == own.mask
+    for one in (first, second):
+        assert one.source is not None
+        assert ("Noted", "from GSPS 'NOTES' of Somebody") in one.source.said
+
+
+def test_a_report_says_what_was_noted_and_whose_it_is(series: Path, tmp_path: Path, tool: Callable[[str], str]) -> None:
+    stack, found = read(series, state(series, tmp_path / "pr.dcm"), scratch=tmp_path)
+    (notes,) = accepted(found)
+    (left,) = export(stack, [notes], tmp_path / "out", READER, products(["sr"]))
+    assert not faults(left.path, tool)
+    report = pydicom.dcmread(left.path)
+    said = [item.TextValue for item in walk(report) if concept(item) == COMMENT.value]
+    assert notes.source is not None
+    assert said == [
+        f"From GSPS ‘NOTES’ of Somebody, {notes.source.sop_instance_uid}",
+        "Creator: Jane Doe",
+        "cyst?",
+    ]
+    named = [item.ReferencedSOPSequence[0] for item in walk(report) if item.ValueType == "IMAGE"]
+    assert [item.ReferencedSOPInstanceUID for item in named] == [stack.frames[k].sop_instance_uid for k in (2, 3)]
+    _, back = read(series, left.path, scratch=tmp_path)
+    (again,) = back.findings
+    assert (again.kind, again.id, again.status) == (Kind.ANNOTATION, notes.id, Status.ACCEPTED)
+    assert again.source is not None
+    assert ("Comment", "cyst?") in again.source.said
+
+
+@pytest.mark.parametrize("wrong", ["text", "place", "line", "whose"])
+def test_notes_that_were_changed_on_their_way_never_leave(
+    series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    stack, found = read(series, state(series, tmp_path / "pr.dcm"), scratch=tmp_path)
+
+    def change(made: pydicom.Dataset) -> None:
+        item = made.GraphicAnnotationSequence[0]
+        banner, text = item.TextObjectSequence
+        if wrong == "text":
+            text.UnformattedTextValue = "metastasis"
+        elif wrong == "place":
+            text.AnchorPoint = [1.0, 1.0]
+        elif wrong == "line":
+            item.GraphicObjectSequence[0].GraphicData = [1.0, 3.0, 8.5, 3.0]
+        else:
+            banner.UnformattedTextValue = "Notes of Doe 1  accepted"
+
+    spoil(monkeypatch, change)
+    with pytest.raises(UserError, match=r"another one|other points"):
+        export(stack, accepted(found), tmp_path / "out", READER, products(["gsps"]))
 
 
 def test_a_capture_is_a_series_of_its_own_that_names_what_it_is_a_picture_of(series: Path, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def no_presentation(stack: Stack, finding: Finding) -> str:
     of = finding.measurement
     if of is not None and plane_axes(stack.grid, of.plane).through != 0:
         return "It was measured on a reformatted plane, which no image of the series shows."
-    return "" if finding.mask or finding.kind in (Kind.CLASSIFICATION, Kind.MEASUREMENT) else "It has no outline."
+    drawn = finding.mask or finding.kind in (Kind.CLASSIFICATION, Kind.MEASUREMENT, Kind.ANNOTATION)
+    return "" if drawn else "It has no outline."
 
 
 def check_gsps(paths: Sequence[Path], parcel: Parcel, window: Window) -> None:
@@ -51,7 +52,7 @@ def check_gsps(paths: Sequence[Path], parcel: Parcel, window: Window) -> None:
         _look(state, stack, changed, window)
         _layers(state, findings)
         for item in state.GraphicAnnotationSequence:
-            numbers = [n for n in range(len(findings)) if item.GraphicLayer == layer_name(n + 1)]
+            numbers = [n for n, one in enumerate(findings) if item.GraphicLayer == layer_name(n + 1, one)]
             require(bool(numbers), "something is drawn on a layer that belongs to no finding")
             for k in _slices(item.ReferencedImageSequence, stack, places):
                 require(k in changed, "something is drawn on an image that the state does not change")
@@ -61,11 +62,13 @@ def check_gsps(paths: Sequence[Path], parcel: Parcel, window: Window) -> None:
     for finding, items, inside in zip(findings, drawn, voxels, strict=True):
         name = finding.title
         meant = {k: graphics for slices, graphics, _ in drawings(finding, stack) for k in slices}
+        written = {k: texts for slices, _, texts in drawings(finding, stack) for k in slices}
         require({k for k, *_ in items} == set(meant), f"{name} is drawn on other slices")
         require(len({k for k, *_ in items}) == len(items), f"{name} is drawn twice on a slice")
         for k, graphics, texts in items:
             said = [str(text.UnformattedTextValue) for text in texts]
-            require(said == [text_of(finding)], f"the text beside {name} is another one")
+            require(said[:1] == [text_of(finding)], f"the text beside {name} is another one")
+            require(_same_texts(texts, written[k]), f"the text beside {name} is another one")
             tracked = {str(item.get("TrackingUID")) for item in (*graphics, *texts)}
             require(tracked == {finding.id}, f"{name} lost its tracking UID")
             require(all(graphic.GraphicAnnotationUnits == "PIXEL" for graphic in graphics), "graphics in other units")
@@ -127,7 +130,7 @@ def _same_table(written: Dataset, first: int, meant: NDArray[Any]) -> bool:
 
 
 def _layers(state: Dataset, findings: Sequence[Finding]) -> None:
-    titles = {layer_name(number): finding.title[:64] for number, finding in enumerate(findings, start=1)}
+    titles = {layer_name(number, f): f.title[:64] for number, f in enumerate(findings, start=1)}
     written = {str(layer.GraphicLayer): str(layer.GraphicLayerDescription) for layer in state.GraphicLayerSequence}
     require(written.items() <= titles.items(), "layers have other names")
 
@@ -153,6 +156,20 @@ def _filled(graphics: Sequence[Dataset], stack: Stack) -> Bools:
         rows, columns, within = patch(line[:-1, ::-1] - 0.5, stack.grid.shape[1:])
         inside[rows, columns] ^= within
     return inside
+
+
+def _same_texts(written: Sequence[Dataset], meant: Sequence[Dataset]) -> bool:
+    """Whether texts say the same in the same places."""
+
+    def place(text: Dataset) -> list[float]:
+        return [float(n) for n in text.get("AnchorPoint") or text.BoundingBoxTopLeftHandCorner]
+
+    pairs = zip(written, meant, strict=False)
+    return len(written) == len(meant) and all(
+        str(one.UnformattedTextValue).strip() == str(other.UnformattedTextValue).strip()
+        and np.allclose(place(one), place(other), atol=1e-3)
+        for one, other in pairs
+    )
 
 
 def _same_points(written: Sequence[Dataset], meant: Sequence[Dataset]) -> bool:

@@ -10,7 +10,7 @@ import pydicom
 from pydicom import Dataset
 
 from overread.dicom.check_seg import same_concept
-from overread.dicom.groups import COMMENT, PROPOSED_AS, REASON, VERDICT, drawn_on, lines_of, verdict
+from overread.dicom.groups import COMMENT, PROPOSED_AS, REASON, VERDICT, drawn_on, lines_of, notes, verdict
 from overread.dicom.product import Parcel, Product, require
 from overread.dicom.regions import Line, has_place
 from overread.dicom.source import person_name
@@ -117,6 +117,8 @@ def _group(inner: Sequence[Dataset], parcel: Parcel, finding: Finding, segment: 
     require(lying in texts.get(COMMENT.value, ""), "a group hides that its segmentation was resampled")
     scale = "" if finding.measurement is None else finding.measurement.scale.remark
     require(scale in texts.get(COMMENT.value, ""), "a group hides what its millimetres are")
+    said = [str(item.TextValue) for item in inner if item.ValueType == "TEXT" and _code(item) == COMMENT.value]
+    require(all(note in said for note in notes(finding)), "a group hides what was noted, or whose note it is")
     numbers = sorted((_code(item), _derivation(item), _value(item)) for item in inner if item.ValueType == "NUM")
     meant = sorted(_meant(finding))
     require([entry[:2] for entry in numbers] == [entry[:2] for entry in meant], "other things were measured")
@@ -206,4 +208,4 @@ def _value(item: Dataset) -> float:
     return float(item.MeasuredValueSequence[0].NumericValue)
 
 
-SR = Product("sr", "Report (SR TID 1500)", _write, _check, _refuse, tells_rejected=True)
+SR = Product("sr", "Report (SR TID 1500)", _write, _check, _refuse, tells_rejected=True, notes=True)

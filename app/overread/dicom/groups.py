@@ -129,6 +129,8 @@ def drawn_on(finding: Finding, headers: SourceHeaders) -> tuple[Frame, ...]:
         made = finding.measurement
         here = plane_axes(stack.grid, made.plane).through == 0
         return stack.frames[made.index : made.index + 1] if here else stack.frames
+    if finding.kind is Kind.ANNOTATION:
+        return tuple(stack.frames[k] for k in sorted({mark.index for mark in finding.marks}))
     seen = finding.heatmap
     if seen is None or plane_axes(stack.grid, seen.plane).through != 0:
         return stack.frames
@@ -171,7 +173,17 @@ def _remarks(finding: Finding) -> list[tuple[CodedConcept, str]]:
     said = [(REASON, finding.reason)] if finding.status is Status.REJECTED and finding.reason else []
     if finding.measurement is not None and finding.measurement.scale.remark:
         said.append((COMMENT, f"Lengths: {finding.measurement.scale.remark}"))
-    return said
+    return said + [(COMMENT, note) for note in notes(finding)]
+
+
+def notes(finding: Finding) -> list[str]:
+    """Whose note it is where others noted something without an outline, and what they noted, in words."""
+    source = finding.source
+    if finding.kind is not Kind.ANNOTATION or source is None:
+        return []
+    said = [f"From {source.title}, {source.sop_instance_uid}"]
+    said += [f"{name}: {value}" for name, value in source.said]
+    return list(dict.fromkeys([*said, *(mark.text for mark in finding.marks if mark.text)]))
 
 
 def _numbers(finding: Finding, headers: SourceHeaders) -> list[Measurement]:

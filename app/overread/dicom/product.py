@@ -20,8 +20,7 @@ from overread.domain.finding import Finding, Kind, Reader, Status
 from overread.domain.study import Stack, Window
 from overread.domain.volume import Volume
 
-# What others noted on slices is theirs: no product draws it anew.
-_NOTED = "It stays in the object that it was read from."
+_NOTED = "It is a note of others, which presentation states and reports alone have room for."
 
 
 class Wrong(Exception):
@@ -118,7 +117,7 @@ class Product:
     has; a product without any finding is not written. One that `tells_rejected` is told of rejected findings too. The
     readers of one that is `straight` know upright grids alone: of sheared slices it is made on a grid that they were
     resampled onto, where the reader agreed to that. One that is `opaque` holds what de-identification cannot look into:
-    it is made without the patient where they are to be taken out.
+    it is made without the patient where they are to be taken out. One that `notes` has room for what others noted.
     """
 
     name: str
@@ -129,9 +128,12 @@ class Product:
     tells_rejected: bool = False
     straight: bool = False
     opaque: bool = False
+    notes: bool = False
 
     def room(self, stack: Stack, finding: Finding, *, resample: bool = False) -> str:
         """Why a finding has no place in it as it would leave now, "" where it has."""
+        if finding.kind is Kind.ANNOTATION and not self.notes:
+            return _NOTED
         if not (self.straight and finding.mask and sheared(stack)):
             return self.refuse(stack, finding)
         return no_upright(stack, finding) or (self.refuse(straight(stack), finding) if resample else TILTED)
@@ -179,16 +181,14 @@ def planned(
     def why(product: Product, finding: Finding) -> str:
         return product.room(stack, finding, resample=resample)
 
-    wanted = [finding for finding in findings if finding.status.leaves and not finding.erased]
-    leaving = [finding for finding in wanted if finding.kind is not Kind.ANNOTATION]
-    noted = [(finding, _NOTED) for finding in wanted if finding.kind is Kind.ANNOTATION]
+    leaving = [finding for finding in findings if finding.status.leaves and not finding.erased]
     turned_down = tuple(f for f in findings if f.status is Status.REJECTED and f.given) if rejected else ()
     room = [(product, tuple(f for f in leaving if not why(product, f))) for product in products]
     carried = {finding.id for _, those in room for finding in those}
     outlined = [finding for finding in leaving if finding.mask]
     return Plan(
         tuple((product, those) for product, those in room if those or (turned_down and product.tells_rejected)),
-        (*((f, why(products[0], f)) for f in leaving if f.id not in carried), *noted),
+        tuple((f, why(products[0], f)) for f in leaving if f.id not in carried),
         turned_down,
         sum(finding.status is Status.PROPOSED for finding in findings),
         tuple((product, why(product, outlined[0])) for product, those in room if outlined and not those),

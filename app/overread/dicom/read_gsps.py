@@ -19,6 +19,7 @@ from overread.dicom.graphics import Graphics
 from overread.dicom.places import Places
 from overread.dicom.sr_items import plain
 from overread.dicom.values import floats, or_none, several, whole
+from overread.dicom.write_gsps import NOTE
 from overread.domain.finding import Finding, Kind
 from overread.domain.study import DerivedObject, Stack, Window
 
@@ -32,15 +33,17 @@ def read_gsps(state: Dataset, derived: DerivedObject, stack: Stack, places: Plac
     """Each graphic layer that draws or writes on the stack as a finding; windows by the names that they have.
 
     Lines stay lines: in others' states nothing tells a region from a circle around something. The outlines of our own
-    findings are filled again.
+    findings are filled again, and what we passed on of others' notes is their lines and texts again, under their name.
     """
     own = derived.source.manufacturer == _OWN
     described = {str(layer.get("GraphicLayer")): layer for layer in state.get("GraphicLayerSequence") or ()}
     layers: dict[str, Graphics] = {}
     tracked: dict[str, str] = {}
+    whose: dict[str, str] = {}
     compound = 0
     for item in state.get("GraphicAnnotationSequence") or ():
         name = str(item.get("GraphicLayer") or "")
+        note = own and name.startswith(NOTE)
         graphics = layers.setdefault(name, Graphics(places, holes=own))
         slices = _slices(item.get("ReferencedImageSequence"), places)
         if slices is None:
@@ -52,16 +55,23 @@ def read_gsps(state: Dataset, derived: DerivedObject, stack: Stack, places: Plac
             if pixels is None:
                 graphics.lost += 1
             elif slices:
-                graphics.on_image(slices, _kind(graphic), pixels, fill=own)
+                graphics.on_image(slices, _kind(graphic), pixels, fill=own and not note)
             tracked.setdefault(name, str(graphic.get("TrackingUID") or ""))
+        title = f"{described.get(name, Dataset()).get('GraphicLayerDescription')}  "
         for text in item.get("TextObjectSequence") or ():
-            graphics.write(slices, area.anchor(text), str(text.get("UnformattedTextValue") or "").strip())
+            said = str(text.get("UnformattedTextValue") or "").strip()
             tracked.setdefault(name, str(text.get("TrackingUID") or ""))
+            if note and said.startswith(title):
+                whose[name] = said.rpartition("  ")[2]
+            else:
+                graphics.write(slices, area.anchor(text), said)
+        if note and "GraphicObjectSequence" not in item and len(item.get("TextObjectSequence") or ()) == 1:
+            graphics.write(slices, None, "")  # it marks the slice as a whole
     findings: list[Finding] = []
     for name, graphics in layers.items():
         layer = described.get(name, Dataset())
         made = _finding(name, layer, graphics, tracked.get(name, "") if own else "", derived, stack, len(findings) + 1)
-        findings += [] if made is None else [replace(made, source=_said(made, state))]
+        findings += [] if made is None else [replace(made, source=_said(made, state, whose.get(name, "")))]
     notices = []
     if compound:
         notices.append(f"{derived.source.title}: {count(compound, 'compound graphic', 'compound graphics')} not shown.")
@@ -157,10 +167,11 @@ def _finding(
     return replace(made, source=remarked(derived.source, lost))
 
 
-def _said(made: Finding, state: Dataset) -> Any:
+def _said(made: Finding, state: Dataset, whose: str) -> Any:
     source, creator = made.source, plain(state.get("ContentCreatorName") or "")
     description = str(state.get("ContentDescription") or "").strip()
-    lines = [(name, value) for name, value in (("Description", description), ("Creator", creator)) if value]
+    facts = (("Description", description), ("Creator", creator), ("Noted", whose))
+    lines = [(name, value) for name, value in facts if value]
     return source and replace(source, said=tuple(lines))
 
 

@@ -32,12 +32,19 @@ from overread.dicom.equipment import equipment
 from overread.dicom.source import SourceHeaders, carry_over, person_name, tracking_id
 from overread.domain.finding import Finding, Kind, Reader
 from overread.domain.geometry import Floats, plane_axes
+from overread.domain.mark import Drawn as Marked
 from overread.domain.measurement import Measurement, Shape
 from overread.domain.study import Frame, Lut, Stack, Window
 from overread.imaging.outlines import outlines
 
 # Explicit VR has room for 65,534 bytes in an FL; a line with more points goes on in the next object.
 _MOST_POINTS = ((1 << 16) - 2) // 8
+# How layers begin that hold what others noted: their lines are lines, whatever they enclose.
+NOTE = "NOTE"
+# Letters of an ST.
+_MOST_TEXT = 1024
+# DCMTK's checker takes the bytes of these for control characters.
+_QUOTES = str.maketrans("‘’", "''")
 
 
 def write_gsps(
@@ -74,15 +81,15 @@ def write_gsps(
     return states
 
 
-def layer_name(number: int) -> str:
-    """The Graphic Layer of the finding of that number."""
-    return f"FINDING {number}"
+def layer_name(number: int, finding: Finding) -> str:
+    """The Graphic Layer of a finding, the one of that number among them; what others noted is told from outlines."""
+    return f"{NOTE if finding.kind is Kind.ANNOTATION else 'FINDING'} {number}"
 
 
 def _layer(number: int, finding: Finding) -> GraphicLayer:
     red, green, blue = (int(finding.colour[at : at + 2], 16) for at in (1, 3, 5))
     colour = CIELabColor.from_rgb(red, green, blue)
-    return GraphicLayer(layer_name(number), number, description=finding.title[:64], display_color=colour)
+    return GraphicLayer(layer_name(number, finding), number, description=finding.title[:64], display_color=colour)
 
 
 def text_of(finding: Finding) -> str:
@@ -97,7 +104,9 @@ def text_of(finding: Finding) -> str:
     said.append(finding.status.value)
     if finding.model is not None:
         said.append(f"({finding.model.id} {finding.model.version})")
-    return "  ".join(said)[:1024]
+    if finding.kind is Kind.ANNOTATION and finding.source is not None:
+        said.append(f"from {finding.source.title}".translate(_QUOTES))
+    return "  ".join(said)[:_MOST_TEXT]
 
 
 LutItem = TypeVar("LutItem", bound=hd.LUT)
@@ -106,7 +115,9 @@ Drawn = tuple[list[int], list[GraphicObject], list[TextObject]]
 
 def drawings(finding: Finding, stack: Stack) -> Iterator[Drawn]:
     """What is drawn of a finding: on which slices (k), with which graphics and texts."""
-    if finding.measurement is not None:
+    if finding.kind is Kind.ANNOTATION:
+        yield from _noted(finding, stack)
+    elif finding.measurement is not None:
         graphics = [_graphic(finding, points, kind) for points, kind in _measured(finding.measurement, stack)]
         yield [finding.measurement.index], graphics, [_text(finding, graphics)]
     elif finding.kind is Kind.CLASSIFICATION:
@@ -128,9 +139,33 @@ def _in_slices(finding: Finding) -> Iterator[Drawn]:
 
 def _pieces(line: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
     """A closed line (column, row) with its first point once more at the end, in pieces that share their ends."""
-    closed = np.concatenate([line, line[:1]])
-    for at in range(0, len(closed) - 1, _MOST_POINTS - 1):
-        yield closed[at : at + _MOST_POINTS]
+    yield from _in_pieces(np.concatenate([line, line[:1]]))
+
+
+def _in_pieces(line: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for at in range(0, max(len(line) - 1, 1), _MOST_POINTS - 1):
+        yield line[at : at + _MOST_POINTS]
+
+
+def _noted(finding: Finding, stack: Stack) -> Iterator[Drawn]:
+    """What others noted, as they drew it: points, lines and texts on each slice, and above them whose note it is."""
+    rows, columns = stack.grid.shape[1:]
+    for k in sorted({mark.index for mark in finding.marks}):
+        graphics: list[GraphicObject] = []
+        texts = [_banner(finding)]
+        for mark in (mark for mark in finding.marks if mark.index == k):
+            points = (np.array(mark.points)[:, :0:-1] + 0.5).clip(0, (columns, rows))
+            if mark.drawn is Marked.POINTS:
+                graphics += [_graphic(finding, point[None], "POINT") for point in points]
+            elif mark.drawn in (Marked.LINE, Marked.OUTLINE):
+                open_ = mark.drawn is Marked.OUTLINE and not np.array_equal(points[0], points[-1])
+                line = np.concatenate([points, points[:1]]) if open_ else points
+                graphics += [_graphic(finding, piece) for piece in _in_pieces(line)]
+            if mark.text and mark.whole:
+                texts.append(_banner(finding, mark.text, len(texts)))
+            elif mark.text:
+                texts.append(_anchored(finding, mark.text, points))
+        yield [k], graphics, texts
 
 
 def _measured(measurement: Measurement, stack: Stack) -> Iterator[tuple[Floats, str]]:
@@ -157,11 +192,14 @@ def _graphic(finding: Finding, points: NDArray[Any], kind: str = "POLYLINE") -> 
 
 
 def _text(finding: Finding, graphics: Sequence[GraphicObject]) -> TextObject:
-    """The text at the rightmost of the topmost points of what is drawn."""
-    points = np.concatenate([graphic.graphic_data for graphic in graphics])
+    return _anchored(finding, text_of(finding), np.concatenate([graphic.graphic_data for graphic in graphics]))
+
+
+def _anchored(finding: Finding, text: str, points: Floats) -> TextObject:
+    """A text at the rightmost of the topmost points of what is drawn."""
     column, row = points[np.lexsort((-points[:, 0], points[:, 1]))[0]]
     return TextObject(
-        text_of(finding),
+        text[:_MOST_TEXT],
         "PIXEL",
         anchor_point=(float(column), float(row)),
         anchor_point_visible=False,
@@ -170,12 +208,13 @@ def _text(finding: Finding, graphics: Sequence[GraphicObject]) -> TextObject:
     )
 
 
-def _banner(finding: Finding) -> TextObject:
-    """What is said of the image as a whole, along its upper edge."""
+def _banner(finding: Finding, text: str = "", row: int = 0) -> TextObject:
+    """What is said of the image as a whole, along its upper edge: by default of the finding; `row` counts downwards."""
+    top = 0.02 + 0.08 * (row % 11)
     return TextObject(
-        text_of(finding),
+        (text or text_of(finding))[:_MOST_TEXT],
         "DISPLAY",
-        bounding_box=(0.02, 0.02, 0.98, 0.1),
+        bounding_box=(0.02, top, 0.98, top + 0.08),
         text_justification="LEFT",
         tracking_id=tracking_id(finding),
         tracking_uid=finding.id,

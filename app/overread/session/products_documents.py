@@ -83,7 +83,7 @@ def _check_pdf(parcel: Parcel, paths: Sequence[Path]) -> None:
     check_pdf(path, parcel, _report(parcel, when))
 
 
-GSPS = Product("gsps", "Presentation state (GSPS)", _write_gsps, _check_gsps, no_presentation)
+GSPS = Product("gsps", "Presentation state (GSPS)", _write_gsps, _check_gsps, no_presentation, notes=True)
 KO = Product("ko", "Key slices (key object selection)", _write_ko, _check_ko, _no_slice)
 PDF = Product(
     "pdf", "Report (PDF)", _write_pdf, _check_pdf, lambda stack, finding: "", tells_rejected=True, opaque=True
