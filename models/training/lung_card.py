@@ -87,8 +87,9 @@ LOOKS = {
     "verify": """\
 The second look, a residual net of {parameters:,} parameters (He et al., CVPR 2016), sees {crop} × {crop} pixels around
 a box with the same grey values and says how likely a nodule lies in the middle: the false-positive reduction of LUNA16
-(Setio et al. 2017). A box that the detector scores {floor:g} or more is looked at; its score then is the geometric mean
-of the odds of both.""",
+(Setio et al. 2017). A box that the detector scores {floor:g} or more is looked at, and where that gives a chance of
+{again:g} or more once again upside down, of which the geometric mean of both odds is made; its score then is the
+geometric mean of the odds of detector and second look.""",
     "contour": """\
 The outline, CMUNeXt-S with {parameters:,} parameters, sees {crop} × {crop} pixels around a box, stretched from the
 darkest to the brightest of them, and outlines what lies in it.""",
@@ -109,7 +110,9 @@ def text(table: Mapping[str, Any], counts: Mapping[str, int], remark: str) -> st
         detector=results["parameters"]["detector"],
         looks="\n".join(
             form.format(
-                parameters=results["parameters"][name], crop=table[name]["size"][0], floor=table[name].get("floor", 0)
+                parameters=results["parameters"][name],
+                crop=table[name]["size"][0],
+                **{word: table[name].get(word, 0) for word in ("floor", "again")},
             )
             for name, form in LOOKS.items()
             if name in table

@@ -122,6 +122,7 @@ def test_what_each_task_adds_is_read(tmp_path: Path) -> None:
         ('"contour.onnx"', '"../model.onnx"', "“file” is no file of the model's folder"),
         ("spacing_mm = 0.75", "spacing_mm = 0", "“spacing_mm” is not above 0"),
         ("floor = 0.5", "floor = 0", "“floor” is not above 0 and at most 1"),
+        ("floor = 0.5", "floor = 0.5\nagain = 2", "“again” is not above 0 and at most 1"),
         ('"verify.onnx"', '"models/verify.onnx"', "“file” is no file of the model's folder"),
         ("[merge]", "[[outputs]]\nlabel = 'x'\n[merge]", "is missing"),
     ],

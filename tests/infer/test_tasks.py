@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -334,6 +335,32 @@ class TestBoxes:
             (9, 1),
         ]
         assert seen == [1, 1, 1, 1, 2, 1], "the boxes of a slice go together, and no slice without boxes"
+
+    def test_what_a_second_look_holds_for_likely_is_seen_upside_down_as_well(self, folder: Path, chest: Volume) -> None:
+        """The first of the two boxes of a slice is: the odds of both chances have their geometric mean."""
+        made = detector(peaks_model(folder, "again", verify=0.7, threshold=0.01))
+        assert made.spec.verify is not None
+        spec = replace(made.spec, verify=replace(made.spec.verify, again=0.4))
+        crops: list[NDArray[np.float32]] = []
+
+        class Lopsided:
+            name, precision = "lopsided", "fp32"
+
+            def run(self, tensor: NDArray[np.float32], cancel: Cancel) -> dict[str, NDArray[np.float32]]:
+                crops.append(tensor.copy())
+                first = 0.5 if len(crops) == 1 else 0.9
+                return {"chance": np.array([[first], [0.3]], np.float32)[: len(tensor)]}
+
+        served = made.start(chest).served
+        run = ModelRun(spec, served_by(served.backend, verify=Lopsided()), chest)
+        queue = SliceQueue(run.count, frozenset(range(run.count)) - {8})
+        (result,) = run.slices(queue)
+        once, again = crops
+        assert len(once) == 2
+        np.testing.assert_array_equal(again, once[:1, :, ::-1, ::-1])
+        found = served.backend.run(run.slicer.tensor(8), Cancel())[spec.output_name][0, :2, 4]
+        wanted = [pooled(float(score), chance) for score, chance in zip(found, (0.75, 0.3), strict=True)]
+        np.testing.assert_allclose([box.score for box in result.boxes], wanted, atol=1e-5)  # odds of 1 and 9 make 3
 
     def test_a_second_look_that_is_called_off_leaves_no_slice(self, folder: Path, chest: Volume) -> None:
         made = detector(peaks_model(folder, "off", verify=0.5))

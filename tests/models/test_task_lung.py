@@ -21,7 +21,7 @@ from models.training.detection import Scan
 from models.training.tasks import lung_contour, lung_nodule
 from overread.domain.ports import Cancel
 from overread.infer.backends.chain import REFERENCE, Chain
-from overread.infer.detect import pooled
+from overread.infer.detect import Verifier, pooled
 from overread.infer.detector import OnnxDetector
 from overread.infer.manifest import read
 from overread.infer.slices import centred
@@ -308,8 +308,12 @@ def test_the_folder_passes_its_self_test_and_holds_all_graphs(shipped: Path) -> 
     crops = np.random.default_rng(0).random((3, 1, 48, 48), np.float32)
     (chances,) = served.looks["verify"].run(crops, Cancel()).values()
     assert chances.shape == (3, 1)
-    (turned,) = served.looks["verify"].run(np.ascontiguousarray(crops[:, :, ::-1, ::-1]), Cancel()).values()
-    np.testing.assert_allclose(turned, chances, atol=1e-5)
+    assert spec.verify.again == 0.15
+    verifier = Verifier(replace(spec.verify, again=1e-6), served.looks["verify"], (0.7, 0.7))
+    whole = [(23.5, 23.5, 24.5, 24.5)]  # its middle is that of the crop
+    for crop in crops[:, 0]:
+        one, turned = (verifier(np.ascontiguousarray(way), whole, 0.0, Cancel()) for way in (crop, crop[::-1, ::-1]))
+        np.testing.assert_allclose(turned, one, atol=1e-5)
     assert (spec.outputs[0].threshold, spec.results["threshold_detector"]) == (0.5, 0.5), "half a false mark a crop"
     assert set(spec.results["parameters"]) == {"detector", "contour", "verify"}
     (boxes,) = served.backend.run(lung_evaluate.picture(), Cancel()).values()

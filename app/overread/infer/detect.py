@@ -43,11 +43,23 @@ class Verifier:
     ) -> list[float]:
         """The chance, 0 to 1, that each box of a slice has in its middle what the model looks for.
 
-        `picture` has the grey values that the detector sees; outside it is `fill`. All boxes go in one batch.
+        `picture` has the grey values that the detector sees; outside it is `fill`. All boxes go in one batch; those
+        that the manifest's `again` asks to be seen upside down too, in a second one: a chance is then what both say
+        (`pooled`).
         """
         size = picture.shape[0], picture.shape[1]
         places = [around(edges, self.verify, self.spacing_mm, size) for edges in boxes]
         crops = np.stack([where.onto_canvas(picture, fill) for where in places])
+        chances = self._chances(crops, cancel)
+        again = self.verify.again
+        likely = [at for at, chance in enumerate(chances) if again is not None and chance >= again]
+        if likely:
+            turned = self._chances(np.ascontiguousarray(crops[likely, ::-1, ::-1]), cancel)
+            for at, other in zip(likely, turned, strict=True):
+                chances[at] = pooled(chances[at], other)
+        return chances
+
+    def _chances(self, crops: NDArray[np.float32], cancel: Cancel) -> list[float]:
         (answer,) = self.backend.run(crops[:, None], cancel).values()
         require_numbers([answer], "The model's second look holds no numbers")
         return [min(max(float(chance), 0.0), 1.0) for chance in answer[:, 0]]

@@ -75,9 +75,11 @@ class Verify(Look):
     """Judges a box anew: the chance that what the model looks for lies in the middle of the crop.
 
     The crop has the grey values that the detector sees. Boxes that the detector scores below `floor` are left out.
+    With `again` a crop whose chance is at least that is looked at upside down as well.
     """
 
     floor: float
+    again: float | None = None
 
 
 def explain(folder: Path, table: Mapping[str, Any]) -> Explain:
@@ -105,7 +107,8 @@ def contour(folder: Path, table: Mapping[str, Any]) -> Contour:
 
 def verify(folder: Path, table: Mapping[str, Any]) -> Verify:
     """Read `[verify]`. KeyError or ValueError where it is not one."""
-    return Verify(**_look(folder, table), floor=fields.fraction(table["floor"], "floor"))
+    again = fields.fraction(table["again"], "again") if "again" in table else None
+    return Verify(**_look(folder, table), floor=fields.fraction(table["floor"], "floor"), again=again)
 
 
 def _graph(folder: Path, table: Mapping[str, Any]) -> Graph:

@@ -123,7 +123,7 @@ class Task:
         half = self._size // 2
         crops = np.concatenate([picture()[:, :, r - half : r + half, c - half : c + half] for r, c in PROBES])
         table = dict(self.recipe.manifest["verify"])
-        lung_folder.add(folder, [lung_folder.made(folder, "verify", table, Turned(net), crops)])
+        lung_folder.add(folder, [lung_folder.made(folder, "verify", table, Chance(net), crops)])
         validation = self._crops.of(self._parts.validation)
         lung_folder.settle(folder, validation.picked([int(at) for at in validation.agreed]))
 
@@ -132,10 +132,10 @@ class Task:
         lung_report.write(folder, self.data, self.fold)
 
 
-class Turned(nn.Module):
+class Chance(nn.Module):
     """The net as it is shipped: input (n, 1, size, size), output (n, 1), the chance of a nodule in the middle.
 
-    The crop and the crop upside down are both read: a nodule looks the same either way.
+    The engine shows it a crop upside down as well, where that may matter: a nodule looks the same either way.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -143,8 +143,8 @@ class Turned(nn.Module):
         self.net = net
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Mean of both logits, as a chance."""
-        return torch.sigmoid((self.net(crops) + self.net(torch.flip(crops, dims=[2, 3]))) / 2)
+        """The logit as a chance."""
+        return torch.sigmoid(self.net(crops))
 
 
 def chances(net: nn.Module, some: list[Place], size: int, batch: int = 128) -> NDArray[np.float64]:
