@@ -219,7 +219,8 @@ class Finding:
     a reader says instead. `classes` are the probabilities of each class by label, where a model gives them. A
     measurement has an empty mask, and its points and values. An annotation is what somebody else's object notes on
     slices without an outline: an empty mask and `marks`, which other kinds may have as well. `proposed` is what the
-    model called it, where a reader calls it something else; `probabilities` and `reasons` are what the model
+    model called it, where a reader calls it something else, `proposed_site` where it
+    put it, one place or none, where a reader says another; `probabilities` and `reasons` are what the model
     held for how likely, and what it answered when it was asked why.
     """
 
@@ -253,6 +254,7 @@ class Finding:
     marks: tuple[Mark, ...] = ()
     probabilities: Probabilities | None = None
     reasons: tuple[Reason, ...] = ()
+    proposed_site: tuple[Code, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.model is None and self.source is None and not self.acts:
@@ -286,9 +288,10 @@ class Finding:
 
     @property
     def changed(self) -> bool:
-        """Whether it is another than the model proposed: its voxels, its box, its name, or whether it is there."""
+        """Whether it is another than was proposed: its voxels, box, name, place, or whether it is there."""
         drawn = self.original is not None and self.original != self.mask
-        return drawn or self.moved not in (None, self.box) or self.proposed is not None or self.present is not None
+        said = (self.proposed, self.present, self.proposed_site) != (None, None, None)
+        return drawn or self.moved not in (None, self.box) or said
 
     @property
     def given(self) -> bool:

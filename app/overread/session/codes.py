@@ -14,6 +14,7 @@ from overread.domain.finding import Code
 
 _COLUMNS = ("kind", "value", "scheme", "meaning", "category", "category_meaning")
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+_ANATOMY = "91723000"  # Anatomical Structure (SCT)
 _SCHEMES = ("SCT", "DCM", "UCUM")
 
 
@@ -24,6 +25,11 @@ class Concept:
     kind: str
     code: Code
     category: Code | None = None
+
+    @property
+    def is_anatomy(self) -> bool:
+        """Whether it is a part of the body, which can be outlined, and in which other things can lie."""
+        return self.category is not None and self.category.value == _ANATOMY
 
 
 def own_table() -> Path:
@@ -45,10 +51,12 @@ def concepts() -> tuple[Concept, ...]:
 def search(text: str, kind: str = "finding", limit: int = 50) -> tuple[Concept, ...]:
     """What holds every word of ``text`` in its meaning or is the value itself; what begins so comes first.
 
+    Parts of the body that can be outlined are places as well.
+
     Of the same rank the shorter one comes first: it is the more general. UserError as `concepts` says.
     """
     words = text.lower().split()
-    among = [one for one in concepts() if one.kind == kind]
+    among = [one for one in concepts() if one.kind == kind or (kind == "place" and one.is_anatomy)]
     hits = [
         one
         for one in among
@@ -64,12 +72,12 @@ def search(text: str, kind: str = "finding", limit: int = 50) -> tuple[Concept, 
     return tuple(sorted(hits, key=rank)[:limit])
 
 
-def typed(text: str) -> Concept | None:
-    """A finding's concept as people type one, "12345 99MINE Odd thing"; None where the text is none."""
+def typed(text: str, kind: str = "finding") -> Concept | None:
+    """A concept as people type one, "12345 99MINE Odd thing"; None where the text is none."""
     parts = text.split(maxsplit=2)
     if len(parts) < 3 or not (parts[1] in _SCHEMES or parts[1].startswith("99")):
         return None
-    return Concept("finding", Code(parts[0], parts[1], parts[2].strip()), _ABNORMAL)
+    return Concept(kind, Code(parts[0], parts[1], parts[2].strip()), _ABNORMAL if kind == "finding" else None)
 
 
 def add(concept: Concept) -> None:

@@ -124,6 +124,7 @@ def to_record(finding: Finding) -> Record:
         "source": None if finding.source is None else asdict(finding.source),
         "marks": [[mark.drawn.value, mark.points, mark.text] for mark in finding.marks],
         "probabilities": None if finding.probabilities is None else voxels_record(finding.probabilities),
+        "proposed_site": None if finding.proposed_site is None else [_code(code) for code in finding.proposed_site],
     }
 
 
@@ -208,6 +209,7 @@ def from_record(
         source=_source(record["source"]) if record.get("source") else None,
         marks=tuple(_mark(values) for values in record.get("marks", ())),
         probabilities=probabilities_of(record["probabilities"]) if record.get("probabilities") else None,
+        proposed_site=None if (site := record.get("proposed_site")) is None else tuple(Code(*code) for code in site),
     )
 
 

@@ -224,6 +224,8 @@ def restore(findings: Findings, finding_id: str, stack: Stack, reader: Reader) -
         concept=called.concept,
         category=called.category,
         proposed=None,
+        anatomy=finding.anatomy if finding.proposed_site is None else next(iter(finding.proposed_site), None),
+        proposed_site=None,
         present=None,
         moved=None,
         mask=mask,

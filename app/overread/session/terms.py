@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from overread.domain.finding import Act, Finding, Findings, Kind, Reader, Status, Term, find, with_finding
+from overread.domain.finding import Act, Code, Finding, Findings, Kind, Reader, Status, Term, find, with_finding
 from overread.infer.manifest import ModelSpec
 from overread.session import codes
 from overread.session.review import DRAWN, Step, now
@@ -50,6 +50,44 @@ def relabel(findings: Findings, finding_id: str, term: Term, reader: Reader) -> 
     )
     changed = _by_reader(changed, Act(reader, "relabel", now()))
     return f"Relabel {finding.title} as {term.label}", with_finding(findings, changed)
+
+
+def places(text: str, specs: Iterable[ModelSpec], findings: Findings) -> tuple[Code, ...]:
+    """Where things can be: where models and findings of the study say, then places of the table.
+
+    UserError where the reader's own table cannot be read.
+    """
+    said = [output.anatomy for spec in specs for output in spec.outputs] + [finding.anatomy for finding in findings]
+    words = text.lower().split()
+    near = [code for code in said if code is not None and all(word in code.meaning.lower() for word in words)]
+    first: dict[tuple[str, str], Code] = {}
+    for code in (*near, *(concept.code for concept in codes.search(text, "place"))):
+        first.setdefault((code.scheme, code.value), code)
+    return tuple(first.values())
+
+
+def place(findings: Findings, finding_id: str, site: Code | None, reader: Reader) -> Step:
+    """Say where a finding is, None for nowhere in particular. Where the model put it stays in `proposed_site`.
+
+    It is no verdict: a proposal stays one. What was accepted as proposed is edited from then on.
+    """
+    finding = _of(findings, finding_id)
+    label = f"Place {finding.title} in {site.meaning}" if site else f"No place for {finding.title}"
+    if site == finding.anatomy:
+        return label, findings
+    held = () if finding.anatomy is None else (finding.anatomy,)
+    proposed = held if finding.proposed_site is None and finding.given else finding.proposed_site
+    if proposed == (() if site is None else (site,)):
+        proposed = None
+    edited = finding.status is Status.ACCEPTED and proposed is not None
+    changed = replace(
+        finding,
+        anatomy=site,
+        proposed_site=proposed,
+        status=Status.EDITED if edited else finding.status,
+        acts=(*finding.acts, Act(reader, "place", now())),
+    )
+    return label, with_finding(findings, changed)
 
 
 def turn(findings: Findings, finding_id: str, reader: Reader) -> Step:

@@ -90,6 +90,7 @@ _MARKING: tuple[Action, ...] = (
     _on_box("box-deeper", "Box a slice deeper each way", ("Ctrl+Shift+PgUp",), lambda b, p: b.deepen(p, +1)),
     _on_box("box-flatter", "Box a slice flatter each way", ("Ctrl+Shift+PgDown",), lambda b, p: b.deepen(p, -1)),
     Action("relabel", "Mark", "Call it something else…", ("Ctrl+L",), lambda w: w.term_finder.toggle(), _selected),
+    Action("site", "Mark", "Say where it is…", ("Ctrl+Shift+L",), lambda w: w.site_finder.toggle(), _selected),
     Action("turn", "Mark", "Present or absent", ("Y",), lambda w: turn_over(w.session), _selected),
     Action("next-class", "Mark", "Next class's heatmap", ("Shift+H",), lambda w: w.next_class(), _selected),
     Action("delete", "Mark", "Delete what was drawn", ("Delete",), lambda w: w.desk.measures.delete(), _selected),

@@ -10,7 +10,7 @@ from overread.domain.finding import Finding, Status
 from overread.domain.geometry import Grid
 from overread.ui import style
 from overread.ui.elided import ElidedLabel
-from overread.ui.finding_text import classes_text, name_text, score_text, size_text, source_text
+from overread.ui.finding_text import classes_text, name_text, score_text, site_text, size_text, source_text
 from overread.ui.portrait_view import PortraitView
 
 
@@ -81,8 +81,8 @@ class FindingCard(QFrame):
         self._column.addLayout(head)
         size = size_text(finding, grid) if finding.bounds is None else ""  # else its portrait says so, and more
         said = "   ".join(text for text in (size, score_text(finding)) if text)
-        if said:
-            self._column.addWidget(_line(said))
+        for text in filter(None, (said, site_text(finding))):
+            self._column.addWidget(_line(text))
         if finding.classes:
             self._column.addWidget(_line(classes_text(finding)))
         foot = QHBoxLayout()

@@ -48,6 +48,14 @@ def score_text(finding: Finding) -> str:
     return f"{word} {finding.score:.2f}{of}"
 
 
+def site_text(finding: Finding) -> str:
+    """Where it is, and where it was proposed to be if the reader says another place; "" where nobody said."""
+    here = f"in {finding.anatomy.meaning}" if finding.anatomy is not None else ""
+    if not finding.proposed_site:
+        return here
+    return f"{here or 'nowhere in particular'}, says the reader; proposed: {finding.proposed_site[0].meaning}"
+
+
 def _class_text(finding: Finding) -> str:
     """On which side of the threshold the model's probability lies, and what the reader says instead."""
     if finding.score is None or finding.threshold is None:

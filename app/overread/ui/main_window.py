@@ -43,7 +43,7 @@ from overread.ui.plugins_window import PluginsWindow
 from overread.ui.settings_window import SettingsWindow
 from overread.ui.status_bar import StatusBar
 from overread.ui.study_panel import StudyPanel
-from overread.ui.term_finder import TermFinder
+from overread.ui.term_finder import SiteFinder, TermFinder
 from overread.ui.top_bar import TopBar
 from overread.ui.welcome import Welcome
 
@@ -100,6 +100,7 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(centre)
         self.sheet = Sheet(self, self.keys_of)
         self.term_finder: TermFinder = TermFinder(self.session, self)
+        self.site_finder: SiteFinder = SiteFinder(self.session, self)
         self.palette_float = Palette(self, self.keys_of, lambda action: action.when(self))
         for panel in (self.top_bar, self.findings_panel, self.welcome):
             panel.triggered.connect(self.trigger)
@@ -245,10 +246,10 @@ class MainWindow(QMainWindow):
 
     def escape(self) -> None:
         """Put away what floats, lay down the pen, stop what runs: one thing at a time."""
-        if any(one.isVisible() for one in (self.sheet, self.palette_float, self.term_finder)):
-            self.term_finder.hide()
-            self.sheet.hide()
-            self.palette_float.hide()
+        floats = (self.sheet, self.palette_float, self.term_finder, self.site_finder)
+        if any(one.isVisible() for one in floats):
+            for one in floats:
+                one.hide()
         elif self.isFullScreen():
             self.toggle_full_screen()
         elif self.desk.drawing:

@@ -10,19 +10,19 @@ Rows = tuple[tuple[tuple[str, str], ...], ...]
 
 def more_buttons(finding: Finding, *, outlines: bool) -> Rows:
     """What there is for a finding; `outlines` says whether a model can outline a box."""
-    name = ("relabel", "Name…  Ctrl+L")
+    name, site = ("relabel", "Name…  Ctrl+L"), ("site", "Place…")
     if finding.status is Status.REJECTED:
         return ()
     if finding.kind is Kind.DETECTION:
         first = (("outline", "Outline  C"),) if outlines else ()
-        last = (name,) if finding.given else (name, ("delete", "Delete  Del"))
+        last = (name, site) if finding.given else (name, site, ("delete", "Delete  Del"))
         return (*first, ("split", "Split  J"), ("merge", "Merge  U")), last
     if finding.kind is Kind.CLASSIFICATION:
         turned = () if finding.proposed is not None else (("turn", f"Say {_other(finding)}  Y"),)
-        return ((*turned, name),)
+        return ((*turned, name, site),)
     if not finding.given:
-        return ((name, ("delete", "Delete  Del")),)
-    return ((name,),)
+        return ((name, site, ("delete", "Delete  Del")),)
+    return ((name, site),)
 
 
 def _other(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""The finder for what findings are called."""
+"""The finders for what findings are called, and for where they are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from PySide6.QtWidgets import QWidget
 
 from overread.domain.errors import UserError
-from overread.domain.finding import Term
+from overread.domain.finding import Code, Term
 from overread.session import codes
 from overread.session.codes import Concept
 from overread.session.session import Session
-from overread.session.terms import as_term, suggested
+from overread.session.terms import as_term, place, places, suggested
 from overread.ui import naming
 from overread.ui.floats import Finder
 
@@ -49,3 +49,38 @@ class TermFinder(Finder):
                 return
             chosen = as_term(chosen)
         naming.name(self.session, chosen)
+
+
+class SiteFinder(Finder):
+    """Type where the selected finding is; `chosen` is a `Code`, a `Concept` that is to be kept first, or None."""
+
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(parent, "Where is it? Or a code of your own: 12345 99MINE Odd place", self._fitting)
+        self.session = session
+        self.chosen.connect(self._place)
+
+    def _fitting(self, text: str) -> Iterable[tuple[str, object]]:
+        own, finding = codes.typed(text, "place"), self.session.selected
+        if own is not None:
+            yield f"Keep “{own.code.meaning}” as {own.code.value} {own.code.scheme}, and place it there", own
+        try:
+            found = places(text, [detector.spec for detector in self.session.detectors], self.session.shown_findings)
+        except UserError as error:
+            self.session.fail(error)
+            return
+        for code in found:
+            yield f"{code.meaning}    {code.value} {code.scheme}", code
+        if not text and finding is not None and finding.anatomy is not None:
+            yield "Nowhere in particular", None
+
+    def _place(self, chosen: Code | Concept | None) -> None:
+        if isinstance(chosen, Concept):
+            try:
+                codes.add(chosen)
+            except UserError as error:
+                self.session.fail(error)
+                return
+            chosen = chosen.code
+        finding = self.session.selected
+        if finding is not None:
+            self.session.edit(*place(self.session.findings, finding.id, chosen, self.session.reader))
