@@ -125,8 +125,11 @@ class Runs:
             self._work(self._runs[detector.id])
 
     def _make_ready(self, detector: OnnxDetector) -> None:
-        """Have a worker load the model while the series is still loading; what goes wrong, the run itself will say."""
-        if detector.served is None:
+        """Have a worker load the model while the series is still loading; what goes wrong, the run itself will say.
+
+        Not the first time: its self-tests beside the loading would make the window stand still for longer.
+        """
+        if detector.served is None and detector.chain.knows(detector.spec):
             self._jobs.call(
                 f"{detector.title} is made ready",
                 lambda job: detector.serve(),

@@ -63,6 +63,15 @@ class Book:
             }
             self._write(table)
 
+    def passed(self, start: str) -> bool:
+        """Whether there is an entry that passed, under whatever key, in a place whose name starts so."""
+        with self._lock:
+            kept = self._read()
+        entries = (
+            _entry(entry) for place, entry in kept.items() if place.startswith(start) and isinstance(entry, dict)
+        )
+        return any(entry is not None and entry.passed for entry in entries)
+
     def compiled(self, key: str) -> Path:
         """Where what was compiled under a key lies."""
         return self._folder / "compiled" / Path(key[:32]).name

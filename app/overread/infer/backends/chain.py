@@ -51,6 +51,10 @@ class Chain:
             return tuple(self._given)
         return CHAIN + tuple(found for engine in self._engines.values() for found in engine.devices())
 
+    def knows(self, spec: ModelSpec) -> bool:
+        """Whether a link of the model has passed here before, as far as that can be told without starting anything."""
+        return self._book is not None and self._book.passed(f"{spec.id} ")
+
     def judged(self, spec: ModelSpec, candidate: Candidate) -> tuple[Verdict, tuple[Backend, ...]]:
         """Start one link and test it anew; what runs each of the model's networks, nothing where that did not pass."""
         return Judge(spec, self._engines, self._book).judged(candidate)

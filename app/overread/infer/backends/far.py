@@ -270,6 +270,10 @@ class FarChain:
         """The connection, for all models. UserError where there can be none."""
         return Server(self.remote)
 
+    def knows(self, spec: ModelSpec) -> bool:
+        """Nothing is known of a server before it is asked."""
+        return False
+
     def far(self, spec: ModelSpec) -> Far:
         """A model on the server; nobody has looked yet whether it is there."""
         return Far(spec, self.remote, lambda: self.server, Breaker())
