@@ -226,3 +226,10 @@ def test_later_reports_name_nothing_that_left_without_the_patient(stack: Stack, 
     label, record = export_record(written)
     assert label.startswith("De-identified: SEG_2.25.")
     assert json.loads(record) == {"objects": []}
+
+
+def test_measured_numbers_are_nobodys_number_and_longer_ones_are(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("number,max (HU)\n1,Glioma,0.9,111,12.5,-3,PID-112233,20110304,1e-05\n", "utf-8")
+    spoken = _spoken(table).split("\n", 1)[1]
+    assert re.findall(r"[\w-]+", spoken) == ["Glioma", "PID-112233", "20110304"]

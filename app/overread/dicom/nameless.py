@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ from overread.domain.volume import Volume
 SOMEBODY = Reader("a reader")
 # What stands before the voxels of a NIfTI file, before the triangles of an STL file, in bytes.
 _NIFTI, _STL = 352, 80
+# A count or a measured number: among those of a table somebody's number of three digits stands by chance.
+_MEASURED = re.compile(r"(?<![\w.])-?(\d{1,4}|\d+\.\d+)(e[-+]\d+)?(?![\w.])")
 
 
 @dataclass(frozen=True)
@@ -180,14 +183,17 @@ def _words(finding: Finding) -> list[str]:
 
 
 def _spoken(path: Path) -> str:
-    """What stands in a file that is no DICOM object, without its voxels and triangles, and its name."""
+    """What stands in a file that is no DICOM object, and its name; without voxels, triangles and measured numbers."""
     read: Callable[[bytes], bytes] = {
+        ".csv": lambda raw: raw.partition(b"\n")[2],  # what columns are called is ours, though people are called Max
+        ".json": lambda raw: re.sub(rb'"\w+":', b"", raw),
         ".gz": lambda raw: gzip.decompress(raw)[:_NIFTI],
         ".nrrd": lambda raw: raw.partition(b"\n\n")[0],
         ".stl": lambda raw: raw[:_STL],
         ".png": lambda raw: raw.partition(b"IDAT")[0],
     }.get(path.suffix, lambda raw: raw)
     try:
-        return f"{path.name}\n{read(path.read_bytes()).decode('utf-8', 'replace')}"
+        said = read(path.read_bytes()).decode("utf-8", "replace")
+        return f"{path.name}\n{_MEASURED.sub(' ', said)}"
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path.name} cannot be read back.", "Nothing was exported.") from error
