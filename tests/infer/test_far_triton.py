@@ -44,8 +44,9 @@ class Reader:
 
     def find(self, tensor: np.ndarray) -> None:
         """Read until the server serves."""
-        given_up = time.monotonic() + 60
-        while not self.hybrid.whither and time.monotonic() < given_up:
+        given_up = time.monotonic() + 120
+        while not self.hybrid.whither:
+            assert time.monotonic() < given_up, self.hybrid.why
             self.now += 60
             self.read(tensor)
         self.names.clear()
@@ -68,6 +69,22 @@ def _all_right(reader: Reader, slices: list[tuple[np.ndarray, np.ndarray]], each
         np.testing.assert_allclose(reader.read(tensor), expected, atol=1e-4)
         each()
     return True
+
+
+def _patience_ms(spec: ModelSpec, target: str, slices: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """A deadline that a server at work keeps on this machine as busy as it is now: ten times its slowest answer.
+
+    One that is shorter, tried over and over, leaves the server ever more to do that nobody waits for.
+    """
+    reader, took = Reader(spec, target, 60_000), []
+    reader.find(slices[0][0])
+    for tensor, _ in slices:
+        began = time.monotonic()
+        reader.read(tensor)
+        took.append(time.monotonic() - began)
+    assert reader.names == [THERE] * SLICES
+    reader.server.close()
+    return max(3_000, round(10_000 * max(took)))
 
 
 def test_eight_readers_lose_no_slice_when_the_server_is_killed_in_the_middle_and_find_it_again(
@@ -107,12 +124,13 @@ def test_a_server_that_freezes_costs_a_few_deadlines_and_serves_again_when_it_go
 ) -> None:
     triton.export([spec], tmp_path / "repository", triton.Plan())
     with servers.triton(triton_folder, tmp_path / "repository") as running:
-        reader = Reader(spec, running.target, 3_000)
+        patience = _patience_ms(spec, running.target, slices)
+        reader = Reader(spec, running.target, patience)
         reader.find(slices[0][0])
         running.freeze()
         _all_right(reader, slices, lambda: None)
         assert reader.names == [HERE] * SLICES
-        assert reader.hybrid.notice == f"{THERE}: no answer within 3000 ms; this machine goes on."
+        assert reader.hybrid.notice == f"{THERE}: no answer within {patience} ms; this machine goes on."
         running.thaw()
         reader.find(slices[0][0])
         _all_right(reader, slices, lambda: None)

@@ -33,7 +33,11 @@ class Driver:
         image = self.session.image
         return image is not None and image.ready.complete
 
-    def until(self, done: Callable[[], bool], timeout: int = 60_000) -> None:
+    def until(self, done: Callable[[], bool], timeout: int = 240_000) -> None:
+        """Wait for what will come, however busy the machine: a first reading imports libraries for a minute then.
+
+        What is asked over and over has to be cheap: the worker that is waited for needs the interpreter too.
+        """
         self.qtbot.waitUntil(done, timeout=timeout)
 
     def read(self, model_id: str = "") -> None:
@@ -47,7 +51,10 @@ class Driver:
         self.until(finished)
 
     def key(self, key: Qt.Key, held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-        """Press a key in the window."""
+        """Press a key in the window, once it has the keyboard: before, or while another has it, keys are lost."""
+        if QApplication.activeWindow() is None:
+            self.window.activateWindow()
+            self.until(lambda: QApplication.activeWindow() is not None)
         QTest.keyClick(QApplication.focusWidget() or self.window, key, held)
         QApplication.processEvents()
 

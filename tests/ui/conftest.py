@@ -33,9 +33,9 @@ def driver_of(qtbot: Any, monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -
             monkeypatch.setattr(paths, "model_folders", lambda: (own,))
         window = build_window(qapp)
         window.resize(*size)
-        window.show()
-        qtbot.waitExposed(window)
-        window.activateWindow()
+        with qtbot.waitActive(window, timeout=60_000):
+            window.show()
+            window.activateWindow()
         made.append(Driver(window, qtbot))
         return made[-1]
 

@@ -54,7 +54,7 @@ def test_w_asks_and_h_hides(driver_of: Callable[..., Driver], tmp_path: Path, me
     plain, undo = pixels(driver.pane()), session.undo_label
     assert caption(driver) == ()
     driver.key(Qt.Key.Key_W)
-    driver.until(lambda: caption(driver) != ())
+    driver.until(lambda: session.selected is not None and session.selected.reasons != ())
     if method == "Eigen-CAM":
         assert caption(driver)[:2] == ("What stands out to the model", "Eigen-CAM, not class specific  ·  layer means")
     else:
