@@ -165,7 +165,7 @@ def test_a_class_is_judged_with_its_reason_on_the_image(driver_of: Callable[...,
     driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
     drawer = driver.window.findings_panel.export_panel
     driver.until(drawer.go.isEnabled)
-    assert "Bright present (accepted), Dark absent (accepted)" in drawer.summary.text()
+    assert "Bright present (accepted, 1 heatmap), Dark absent (accepted, 1 heatmap)" in drawer.summary.text()
     assert drawer.go.text() == "Export SR"
     drawer.name.setText("Ada Lovelace")
     drawer.folder.setText(str(tmp_path / "out"))
