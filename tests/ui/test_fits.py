@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QCheckBox, QLabel, QPushButton, QWidget
 
-from overread.domain.finding import Findings
+from overread.domain.finding import Code, Findings
+from overread.session.terms import place
 from overread.ui.elided import ElidedLabel
 from support.series import head_like, write_series
 from support.window import Driver
@@ -18,7 +19,7 @@ from support.window import Driver
 LONG = ("VON-DER-LANGEN-STRASSE^WILHELMINA ALEXANDRA", "0123456789-0123456789")
 
 
-@pytest.mark.parametrize("size", [(1366, 768), (1920, 1080)])
+@pytest.mark.parametrize("size", [(1280, 800), (1366, 768), (1920, 1080)])
 def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, size: tuple[int, int]) -> None:
     write_series(
         tmp_path / "study",
@@ -38,15 +39,24 @@ def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, si
     (finding,) = session.shown_findings
     session.edit("Name", renamed(session.findings, finding.id, "FLAIR abnormality, left frontal"))
     driver.key(Qt.Key.Key_N)
+    session.edit(*place(session.findings, finding.id, Code("83251001", "SCT", "Frontal lobe"), session.reader))
     clipped(driver.window)
     driver.key(Qt.Key.Key_A)
     driver.key(Qt.Key.Key_B)
     clipped(driver.window)
     driver.key(Qt.Key.Key_B)
     driver.key(Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
-    driver.until(driver.window.findings_panel.export_panel.go.isEnabled)
+    drawer = driver.window.findings_panel.export_panel
+    driver.until(drawer.go.isEnabled)
+    clipped(driver.window)
+    driver.until(lambda: kinds_in_view(driver) >= 3, timeout=10_000)
     clipped(driver.window)
     driver.key(Qt.Key.Key_Escape)
+    driver.key(Qt.Key.Key_Q)
+    compare = driver.window.findings_panel.compare_panel
+    driver.until(lambda: any("Dice" in label.text() for label in compare.findChildren(QLabel)))
+    clipped(driver.window)
+    driver.key(Qt.Key.Key_Q)
     driver.key(Qt.Key.Key_F1)
     driver.until(driver.window.sheet.isVisible)
     clipped(driver.window)
@@ -72,6 +82,12 @@ def test_what_is_selected_stays_in_view(driver_of: Callable[..., Driver], tmp_pa
     driver.until(lambda: card.visibleRegion().boundingRect().height() == card.height(), timeout=5_000)
 
 
+def kinds_in_view(driver: Driver) -> int:
+    """How many rows of the export drawer can be seen whole without scrolling."""
+    boxes = driver.window.findings_panel.export_panel.kinds.boxes.values()
+    return sum(box.visibleRegion().boundingRect().height() >= box.height() for box in boxes)
+
+
 def renamed(findings: Findings, finding_id: str, title: str) -> Findings:
     return tuple(replace(finding, label=title) if finding.id == finding_id else finding for finding in findings)
 
@@ -92,5 +108,8 @@ def clipped(window: QWidget) -> None:
         if isinstance(widget, ElidedLabel):
             assert widget.full == widget.text() or widget.text().endswith("…")
             assert widget.toolTip() == widget.full
+        elif isinstance(widget, QPushButton | QCheckBox) and widget.text() not in widget.toolTip():
+            words = widget.fontMetrics().horizontalAdvance(widget.text().replace("&", ""))
+            assert widget.width() >= words + 8, f"“{name}” has no room for its words"
         elif isinstance(widget, QLabel) and not widget.wordWrap():
             assert widget.width() >= widget.sizeHint().width(), f"“{name}” is cut off"

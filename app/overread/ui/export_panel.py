@@ -96,7 +96,7 @@ class ExportPanel(QFrame):
         self.resampling.setProperty("quiet", True)
         self.resampling.setFont(style.font(12))
         column.addWidget(self.resampling)
-        self.rejected = QCheckBox("Tell of what was rejected")
+        self.rejected = QCheckBox("Tell what was rejected")
         self.rejected.toggled.connect(self.refresh)
         column.addWidget(self.rejected)
         self.nameless = ExportNameless()
@@ -173,10 +173,16 @@ class ExportPanel(QFrame):
         self.receiver.addItem(_NOBODY, "")
         self.receiver.setCurrentIndex(0 if chosen is None else max(0, self.receiver.findData(chosen)))
         self._receivers.setVisible(self.receiver.count() > 1)
+        self._show_name()
+
+    def _show_name(self) -> None:
+        """A long name has no room in the drawer."""
+        self.receiver.setToolTip(self.receiver.currentText())
 
     def _receiver_chosen(self) -> None:
         """The receiver's profile is the one to export by, where it names one."""
         node = self.node
+        self._show_name()
         if node is not None and node.profile and self.kinds.ready and not self.kinds.choose(node.profile):
             self._failed(
                 UserError(f"{node.name} is said to open {node.profile}, and there is no such profile.", "See Settings.")
@@ -208,7 +214,7 @@ class ExportPanel(QFrame):
         self.kinds.show_room(image.stack if image else None, leaving, resample=resample)
         chosen = self.kinds.products
         told = self.rejected.isChecked() and bool(rejected) and any(product.tells_rejected for product in chosen)
-        self.rejected.setText(f"Tell of what was rejected, and why ({rejected})")
+        self.rejected.setText(f"Tell what was rejected, and why ({rejected})")
         self.rejected.setEnabled(bool(rejected))
         self.sign.setEnabled(not waiting)
         if waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -35,6 +36,9 @@ from overread.ui.more_buttons import more_buttons
 from overread.ui.portrait_view import PortraitView
 from overread.ui.reasons import Reasons
 from overread.ui.tool_box import ToolBox
+
+# Below this height the list and the export drawer have no room for each other.
+_LOW, _ANY_HEIGHT = 900, 16_777_215
 
 
 class FindingsPanel(QFrame):
@@ -93,6 +97,7 @@ class FindingsPanel(QFrame):
         self.export_button.clicked.connect(lambda: self.triggered.emit("export"))
         foot.addWidget(self.export_button)
         self.export_panel.shown.connect(lambda shown: self.export_button.setVisible(not shown))
+        self.export_panel.shown.connect(lambda shown: self._make_room())
         column.addLayout(foot)
         self.session.findings_changed.connect(lambda old, new: self.rebuild())
         self.session.image_changed.connect(self._image_changed)
@@ -125,6 +130,16 @@ class FindingsPanel(QFrame):
 
     def _keep_opacity(self) -> None:
         self.session.change_settings(replace(self.session.settings, opacity=self.session.view.opacity))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """On a low screen the drawer takes the list's place."""
+        self._make_room()
+        super().resizeEvent(event)
+
+    def _make_room(self) -> None:
+        folded = self.export_panel.isVisible() and self.height() < _LOW
+        for widget in (self.listing_bar, self.list):
+            widget.setMaximumHeight(0 if folded else _ANY_HEIGHT)
 
     # What changed
 
@@ -196,7 +211,9 @@ class FindingsPanel(QFrame):
         believed = trust(row.finding, self.session.detectors)
         if believed:
             card.add(_quiet(believed))
-        card.add_buttons(self._buttons(row.finding, view))
+        verdicts = self._buttons(row.finding, view)
+        for at in range(0, len(verdicts), 3 if len(verdicts) < 4 else 2):  # four in a row have no room for their words
+            card.add_buttons(verdicts[at : at + (3 if len(verdicts) < 4 else 2)])
         if self.desk.explanations.answerable(row.finding):
             card.add_buttons([self._button("why", "Why here?  W")])
         outlines = self.desk.boxes.outlines.model(row.finding) is not None

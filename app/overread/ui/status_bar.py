@@ -144,7 +144,9 @@ class StatusBar(QFrame):
             widget.setVisible(busy)
         if busy:
             job = jobs[-1]
-            self.job.setText(job.label)
+            room = self.width() // 4  # what a series is called may be long
+            self.job.setText(self.job.fontMetrics().elidedText(job.label, Qt.TextElideMode.ElideRight, room))
+            self.job.setToolTip(job.label)
             self.bar.setVisible(job.fraction is not None)
             self.percent.setVisible(job.fraction is not None)
             style.move(self.bar, round((job.fraction or 0.0) * 1000))
