@@ -50,8 +50,10 @@ def test_nothing_is_cut_off(driver_of: Callable[..., Driver], tmp_path: Path, si
     driver.until(drawer.go.isEnabled)
     clipped(driver.window)
     driver.until(lambda: kinds_in_view(driver) >= 3, timeout=10_000)
+    assert driver.window.findings_panel.list.isVisible() == (size[1] > 900), "on a low screen the drawer has its place"
     clipped(driver.window)
     driver.key(Qt.Key.Key_Escape)
+    assert driver.window.findings_panel.list.isVisible()
     driver.key(Qt.Key.Key_Q)
     compare = driver.window.findings_panel.compare_panel
     driver.until(lambda: any("Dice" in label.text() for label in compare.findChildren(QLabel)))

@@ -132,14 +132,20 @@ class FindingsPanel(QFrame):
         self.session.change_settings(replace(self.session.settings, opacity=self.session.view.opacity))
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """On a low screen the drawer takes the list's place."""
+        """On a low screen the drawer takes the place of the list, and of models that have nothing to do here."""
         self._make_room()
         super().resizeEvent(event)
 
     def _make_room(self) -> None:
-        folded = self.export_panel.isVisible() and self.height() < _LOW
-        for widget in (self.listing_bar, self.list):
-            widget.setMaximumHeight(0 if folded else _ANY_HEIGHT)
+        for row in self.models.values():
+            row.setVisible(not (self._crowded and row.idle))
+        self.listing_bar.setMaximumHeight(0 if self._crowded else _ANY_HEIGHT)
+        self.list.setVisible(bool(self.list.rows) and not self._crowded)
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether the drawer is open on a low screen."""
+        return self.export_panel.isVisible() and self.height() < _LOW
 
     # What changed
 
@@ -164,6 +170,7 @@ class FindingsPanel(QFrame):
         row = self.models.get(reading.model_id)
         if row is not None:
             row.show_reading(reading, on=reading.model_id in self.session.settings.models_on)
+            row.setVisible(not (self._crowded and row.idle))
         self._show_empty()
 
     def _show_models(self) -> None:
@@ -254,7 +261,7 @@ class FindingsPanel(QFrame):
     def _show_empty(self) -> None:
         """Where the list is empty, say why: an empty list is no answer."""
         self._empty.setVisible(not self.list.rows)
-        self.list.setVisible(bool(self.list.rows))
+        self._make_room()
         image = self.session.image
         phases = {reading.phase for reading in self.session.runs.readings.values()}
         if image is None:

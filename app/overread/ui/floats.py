@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from html import escape
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from overread.ui import style
 from overread.ui.action import Action
 from overread.ui.actions import ACTIONS, MOUSE
 
 Keys = Callable[[Action], str]
+# The bar at the top of the window stays free.
+_TOP = 48
 
 
 class Sheet(QFrame):
@@ -27,7 +39,9 @@ class Sheet(QFrame):
         title = QLabel("Keys and mouse")
         title.setFont(style.font(16, bold=True))
         column.addWidget(title)
-        row = QHBoxLayout()
+        self._page = QWidget()
+        row = QHBoxLayout(self._page)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(20)
         groups = list(dict.fromkeys(action.group for action in ACTIONS))
         tables = [(group, _rows(group, keys)) for group in groups]
@@ -40,7 +54,13 @@ class Sheet(QFrame):
             label.setAlignment(Qt.AlignmentFlag.AlignTop)
             self._columns.append(label)
             row.addWidget(label)
-        column.addLayout(row)
+        self._scroll = QScrollArea()
+        self._scroll.setWidget(self._page)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.viewport().setAutoFillBackground(False)
+        self._page.setAutoFillBackground(False)
+        column.addWidget(self._scroll)
         self.hide()
 
     def toggle(self) -> None:
@@ -49,17 +69,18 @@ class Sheet(QFrame):
             self.hide()
             return
         parent = self.parentWidget()
-        for pixels in (13, 12, 11):  # on a small screen all of it in small letters
+        assert parent is not None
+        room = QSize(parent.width(), parent.height() - _TOP)
+        for pixels in (13, 12, 11):  # on a small screen all of it in small letters; on a smaller one it is scrolled
             for label in self._columns:
                 label.setFont(style.font(pixels))
-            column = self.layout()
-            if column is not None:
-                column.activate()
+            self._scroll.setMinimumSize(self._page.sizeHint())
             self.adjustSize()
-            if parent is None or (self.width() <= parent.width() and self.height() <= parent.height() - 48):
+            if self.size().boundedTo(room) == self.size():
                 break
-        if parent is not None:
-            self.move((parent.width() - self.width()) // 2, max(48, (parent.height() - self.height()) // 2))
+        self._scroll.setMinimumSize(0, 0)
+        self.resize(self.size().boundedTo(room))
+        self.move((parent.width() - self.width()) // 2, max(_TOP, (parent.height() - self.height()) // 2))
         self.show()
         self.raise_()
 

@@ -22,6 +22,7 @@ class ModelRow(QFrame):
     def __init__(self, reading: Reading, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model_id = reading.model_id
+        self.idle = False  # it has nothing to do with the series on screen
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 4, 8, 4)
         column.setSpacing(2)
@@ -75,7 +76,7 @@ class ModelRow(QFrame):
         # the name stands above; of several models most are not made for what is on screen: that is no warning
         short = text.removeprefix(f"{reading.title} does not read this series: ")
         shown = f"{short[:1].upper()}{short[1:]} {reading.notice}".strip()
-        idle = reading.phase in (Phase.CLOSED, Phase.OFF)
+        self.idle = idle = reading.phase in (Phase.CLOSED, Phase.OFF)
         self.aside.setText(shown if idle else "")
         self.aside.setToolTip(text if idle else "")
         self.text.setText(shown)
