@@ -51,7 +51,12 @@ def _drive(home: Path) -> int:
                 raise TimeoutError("the window did not get there")
             program.processEvents()
 
+    def settled() -> bool:
+        card = window.findings_panel.list.card
+        return card is None or card.portrait is None or card.portrait.fresh
+
     def keep(name: str) -> None:
+        until(settled)
         QTest.qWait(500)  # the status bar looks round a few times a second
         window.grab().save(str(FOLDER / f"{name}.png"))
         sys.stdout.write(f"{FOLDER.name}/{name}.png\n")
