@@ -228,6 +228,20 @@ def test_later_reports_name_nothing_that_left_without_the_patient(stack: Stack, 
     assert json.loads(record) == {"objects": []}
 
 
+def test_a_report_without_the_patient_names_none_that_left_with_them(stack: Stack, tmp_path: Path) -> None:
+    kinds = products(["seg", "sr", "rtstruct", "pdf"])
+    named = export(stack, said(stack), tmp_path / "named", READER, kinds)
+    earlier = [item.left for item in named if item.left is not None]
+    assert earlier
+    terms = Terms(nameless=Nameless(KEY, Options()))
+    written = export(stack, said(stack), tmp_path / "nameless", READER, kinds, terms, earlier=earlier)
+    reports = [pydicom.dcmread(item.path) for item in written if item.kind in ("SR", "RTSTRUCT", "PDF")]
+    assert len(reports) == 3
+    for report in reports:
+        assert "PredecessorDocumentsSequence" not in report
+        assert "PredecessorStructureSetSequence" not in report
+
+
 def test_measured_numbers_are_nobodys_number_and_longer_ones_are(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("number,max (HU)\n1,Glioma,0.9,111,12.5,-3,PID-112233,20110304,1e-05\n", "utf-8")

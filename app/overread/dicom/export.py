@@ -107,6 +107,8 @@ class Shipment:
             parcel = Parcel("", source_headers(stack), (), reader, 0, self._partial, "", volume, window)
             before: dict[str, tuple[Path, ...]] = {}
             seen: set[str] = set()
+            # What left before bears the patient's name: without the patient, nothing comes after it.
+            earlier = () if self.removal else earlier
             first = _SERIES_NUMBERS + _ROOM * ((stack.identity.series_number or 0) % 400)
             onto: _Upright | None = None
             for product, those in plan.carried:
