@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -20,7 +21,7 @@ from overread.dicom.read_objects import read_objects
 from overread.dicom.release import release
 from overread.dicom.scan import scanned
 from overread.domain.errors import UserError
-from overread.domain.finding import Finding, Reader, Status
+from overread.domain.finding import Finding, ModelSource, Reader, Status
 from overread.domain.study import Stack
 from overread.domain.uids import uid_of
 from overread.session.leaving import export_record
@@ -32,6 +33,7 @@ from support.series import head_like, write_series
 
 KEY = Key(b"k" * 32)
 READER = Reader("Mildred Ratched")
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 WHO = {
     "PatientBirthDate": "19630517",
     "PatientAge": "047Y",
@@ -226,6 +228,20 @@ def test_later_reports_name_nothing_that_left_without_the_patient(stack: Stack, 
     label, record = export_record(written)
     assert label.startswith("De-identified: SEG_2.25.")
     assert json.loads(record) == {"objects": []}
+
+
+def test_a_patient_may_share_a_name_with_a_model(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", head_like((6, 48, 48)), patient=("BRIGHT^SPOT", "PID-112233"), **WHO)
+    stack = opened(tmp_path / "in", tmp_path / "scratch")
+    model = ModelSource("bright-spot", "Bright spot", "1.0.0", "0" * 64, "ONNX Runtime CPU fp32", NOW)
+    found = [replace(one, model=model) for one in said(stack)]
+    kinds = products(["nifti", "csv", "stl", "pdf", "png", "seg", "sr"])
+    terms = Terms(nameless=Nameless(KEY, Options()))
+    written = export(stack, found, tmp_path / "out", READER, kinds, terms)
+    (table,) = [item.path for item in written if item.kind == "CSV"]
+    assert "bright-spot" in table.read_text()
+    with pytest.raises(UserError, match="tells who the patient is"):
+        export(stack, [replace(found[0], label="Bright one")], tmp_path / "out", READER, kinds, terms)
 
 
 def test_a_report_without_the_patient_names_none_that_left_with_them(stack: Stack, tmp_path: Path) -> None:
